@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: float64, the compilation cache, and the place of the real data."""
+"""Fixtures shared by all tests: float64, the compilation cache, typed calls, and the place of the real data."""
 
 from __future__ import annotations
 
@@ -6,8 +6,36 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+
+def _private_cache() -> str:
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "consilience" / "test-programs"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return str(folder)
+
+
+# Before JAX is imported here, and inherited by the commands that tests start.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_ENABLE_X64", "1")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _private_cache())
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+
+if os.environ.get("CONSIL_TYPECHECK", "1") != "0":
+    # Arguments and results are checked against their annotations, in tests only; CONSIL_TYPECHECK=0 switches it off.
+    from jaxtyping import install_import_hook
+
+    install_import_hook(["consilience.core", "consilience.forces", "consilience.xray"], "beartype.beartype")
+
+settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
+settings.register_profile("explore", deadline=None, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-docs", action="store_true", help="rewrite docs/cli.md from the commands' own help")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""One molecular model, fitted to every experiment and simulation that speaks about it."""

@@ -1,0 +1,1 @@
+"""Parameters, terms, weights, solvers, stages and the one loop; knows no molecule."""

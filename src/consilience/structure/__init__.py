@@ -1,0 +1,1 @@
+"""Atoms, topology, restraints, readers and writers."""

@@ -1,0 +1,1 @@
+"""Diffraction: structure factors, solvent, scaling, likelihood targets, maps."""
