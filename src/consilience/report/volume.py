@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import gemmi
 import numpy as np
 
-LEVELS = 127  # codes -127..127: symmetric, so that zero density stays exactly zero
+LEVELS = 127  # codes -127..127: symmetric, so that the mean density stays exact
+NOTHING = -128  # code of a grid point too far from the model: no surface is drawn through it
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A block of a map, quantised: density = offset + step * codes.
+    """A block of a map, quantised: density = offset + step * codes; the code NOTHING marks points left out.
 
     `codes` (nx, ny, nz) int8; `to_xyz` (3, 4): Cartesian Å = to_xyz[:, :3] @ (i, j, k) + to_xyz[:, 3];
     `step`, `offset`, `sigma` in the map's own unit (sigma: r.m.s. deviation over the whole cell).
@@ -27,8 +28,8 @@ class Volume:
     sigma: float
 
     def density(self) -> np.ndarray:
-        """(nx, ny, nz) float64 in the map's own unit."""
-        return self.offset + self.step * self.codes.astype(float)
+        """(nx, ny, nz) float64 in the map's own unit; NaN where the map was left out."""
+        return np.where(self.codes == NOTHING, np.nan, self.offset + self.step * self.codes.astype(float))
 
     def packed(self) -> bytes:
         """The codes, z fastest, as a raw deflate stream (what DecompressionStream("deflate-raw") reads)."""
@@ -51,7 +52,7 @@ def crop_map(
     """The part of a periodic map within `margin` of a model, in at most `max_bytes` compressed bytes.
 
     grid: the whole unit cell in P1, axes x, y, z (a gemmi grid brings its own cell); coords (n, 3) Å, anywhere
-    in space; margin Å: beyond it the block holds the map's mean; clip: density is cut at this many sigma, which
+    in space; margin Å: the map is left out beyond it; clip: density is cut at this many sigma, which
     sets the quantisation step to clip * sigma / 127 (error at most half of it). A block over the budget is
     resampled on a coarser grid (in Fourier space), by a factor of at most 2.5, then its margin shrinks.
     Raises ValueError for a map or coordinates that are empty or not finite, and without a cell.
@@ -112,7 +113,7 @@ def _block(
     to_xyz[:, 3] = to_xyz[:, :3] @ low
     near = _near(block.shape, at * shape - low, to_xyz[:, :3], margin, half * shape)
     codes = np.rint(np.clip((block - offset) / step, -LEVELS, LEVELS)).astype(np.int8)
-    return Volume(np.where(near, codes, np.int8(0)), to_xyz, step, offset, sigma)
+    return Volume(np.where(near, codes, np.int8(NOTHING)), to_xyz, step, offset, sigma)
 
 
 def _near(shape: tuple[int, ...], at: np.ndarray, axes: np.ndarray, margin: float, half: np.ndarray) -> np.ndarray:

@@ -1,0 +1,163 @@
+"""Parameter blocks of a model: named arrays, the bijectors that keep them in bounds, and freezing as tree partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+Raw = dict[str, Any]  # block name -> unconstrained array (or pytree of arrays)
+
+
+class Bijector(eqx.Module):
+    """Maps unconstrained raw values to physical ones and back. The identity."""
+
+    def forward(self, raw):
+        return raw
+
+    def inverse(self, value):
+        return value
+
+
+class Positive(Bijector):
+    """value = exp(raw) > 0."""
+
+    def forward(self, raw):
+        return jnp.exp(raw)
+
+    def inverse(self, value):
+        return jnp.log(value)
+
+
+class Bounded(Bijector):
+    """value = low + (high - low) * sigmoid(raw)."""
+
+    low: float
+    high: float
+
+    def forward(self, raw):
+        return self.low + (self.high - self.low) * jax.nn.sigmoid(raw)
+
+    def inverse(self, value):
+        share = (jnp.asarray(value) - self.low) / (self.high - self.low)
+        return jnp.log(share) - jnp.log1p(-share)
+
+
+class Simplex(Bijector):
+    """Positive values that sum to 1 along the last axis; raw has one entry less (the last logit is 0)."""
+
+    def forward(self, raw):
+        zero = jnp.zeros((*raw.shape[:-1], 1), raw.dtype)
+        return jax.nn.softmax(jnp.concatenate([raw, zero], -1), -1)
+
+    def inverse(self, value):
+        return jnp.log(value[..., :-1]) - jnp.log(value[..., -1:])
+
+
+class PositiveDefinite(Bijector):
+    """Symmetric positive definite 3 x 3 tensors, (..., 6) as 11 22 33 12 13 23, by their Cholesky factor.
+
+    raw holds log L11, log L22, log L33, L21 / L11, L31 / L11, L32 / L22, dimensionless off the diagonal: smooth everywhere, with
+    no singular point where eigenvalues coincide.
+    """
+
+    def forward(self, raw):
+        d1, d2, d3 = (jnp.exp(raw[..., i]) for i in range(3))
+        l21, l31, l32 = raw[..., 3] * d1, raw[..., 4] * d1, raw[..., 5] * d2
+        return jnp.stack(
+            [d1 * d1, l21 * l21 + d2 * d2, l31 * l31 + l32 * l32 + d3 * d3, d1 * l21, d1 * l31, l21 * l31 + d2 * l32], -1
+        )
+
+    def inverse(self, value):
+        u11, u22, u33, u12, u13, u23 = (value[..., i] for i in range(6))
+        d1 = jnp.sqrt(u11)
+        l21, l31 = u12 / d1, u13 / d1
+        d2 = jnp.sqrt(u22 - l21 * l21)
+        l32 = (u23 - l21 * l31) / d2
+        d3 = jnp.sqrt(u33 - l31 * l31 - l32 * l32)
+        return jnp.stack([jnp.log(d1), jnp.log(d2), jnp.log(d3), l21 / d1, l31 / d1, l32 / d2], -1)
+
+
+class Projected(Bijector):
+    """value = raw + P (raw - origin) - (raw - origin): keeps rows of (n, k) in the affine subspaces origin + range(P).
+
+    For atoms on special positions: `projector` (n, k, k), `origin` (n, k).
+    """
+
+    projector: jax.Array
+    origin: jax.Array
+
+    def forward(self, raw):
+        return self.origin + jnp.einsum("nij,nj->ni", self.projector, raw - self.origin)
+
+    def inverse(self, value):
+        return value
+
+
+class Block(eqx.Module):
+    """One named group of parameters that is refined or frozen together."""
+
+    raw: Any
+    bijector: Bijector = Bijector()
+
+    @classmethod
+    def of(cls, value, bijector: Bijector | None = None) -> Block:
+        """A block that holds `value` (physical units)."""
+        bijector = bijector or Bijector()
+        return cls(bijector.inverse(value), bijector)
+
+    @property
+    def value(self):
+        return self.bijector.forward(self.raw)
+
+
+class Model(eqx.Module):
+    """The parameters of one molecular model, by block. `model["xyz"]` is the physical value."""
+
+    blocks: dict[str, Block]
+
+    @classmethod
+    def of(cls, **blocks: Block) -> Model:
+        return cls(dict(blocks))
+
+    def __getitem__(self, name: str):
+        return self.blocks[name].value
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.blocks
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.blocks)
+
+    def raw(self, active: Iterable[str]) -> Raw:
+        """Unconstrained values of the active blocks: what a solver moves."""
+        return {name: self.blocks[name].raw for name in sorted(active)}
+
+    def with_raw(self, raw: Mapping[str, Any]) -> Model:
+        """The same model with new unconstrained values for some blocks."""
+        return Model({k: Block(raw.get(k, b.raw), b.bijector) for k, b in self.blocks.items()})
+
+    def with_values(self, **values) -> Model:
+        """The same model with new physical values for some blocks."""
+        for name in values:
+            if name not in self.blocks:
+                raise KeyError(f"no parameter block {name!r}; there are {sorted(self.blocks)}")
+        return self.with_raw({k: self.blocks[k].bijector.inverse(v) for k, v in values.items()})
+
+    def partition(self, active: Iterable[str]) -> tuple[Model, Model]:
+        """(active, frozen): the same tree twice, arrays of the other kind replaced by None; `eqx.combine` joins them."""
+        names = set(active)
+        unknown = names - set(self.blocks)
+        if unknown:
+            raise KeyError(f"no parameter block {sorted(unknown)}; there are {sorted(self.blocks)}")
+        spec = Model(
+            {
+                k: Block(jax.tree.map(lambda _, on=k in names: on, b.raw), jax.tree.map(lambda _: False, b.bijector))
+                for k, b in self.blocks.items()
+            }
+        )
+        return eqx.partition(self, spec)
