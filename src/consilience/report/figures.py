@@ -6,6 +6,7 @@ import base64
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star")
 
 # perceptually ordered stops, dark to light, readable without red-green vision
 SEQUENTIAL = ((0.0, "#0b2a5b"), (0.25, "#1f5a92"), (0.5, "#4c93b0"), (0.75, "#a9c9a4"), (1.0, "#f6e8a6"))
+BLUE_TO_RED = ((0.0, "#2f6fb0"), (0.25, "#86b2d1"), (0.5, "#e6dfcf"), (0.75, "#e79f5f"), (1.0, "#b83f1a"))
 DIVERGING = ((0.0, "#2166ac"), (0.25, "#92c5de"), (0.5, "#f5f5f2"), (0.75, "#f4a582"), (1.0, "#b35806"))
 
 Series = Mapping[str, Sequence[float] | np.ndarray]
@@ -192,9 +194,14 @@ def heat(
     title: str = "",
     z_range: tuple[float, float] | None = None,
     diverging: bool = False,
+    faint: bool = False,
+    points: Mapping[str, tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray]] | None = None,
+    labels: Mapping[str, Sequence[str]] | None = None,
 ) -> Plot:
     """A picture of z (len(y), len(x)) on evenly spaced x and y; NaN is left blank; `diverging`: white at the middle.
 
+    `faint`: a pale single-hue background without a scale, for the `points` (name: (x, y), hover text in `labels`)
+    on top of it, as in a Ramachandran plot.
     plotly's basic bundle has no heat maps: the cells travel as a small PNG behind an invisible set of points.
     """
     x, y, z = np.asarray(x, float), np.asarray(y, float), np.asarray(z, float)
@@ -209,7 +216,7 @@ def heat(
     dx, dy = (x[-1] - x[0]) / (len(x) - 1), (y[-1] - y[0]) / (len(y) - 1)
     x0, x1, y0, y1 = x[0] - dx / 2, x[-1] + dx / 2, y[0] - dy / 2, y[-1] + dy / 2
     gx, gy = np.meshgrid(x, y)
-    points = {
+    cells = {
         "type": "scatter",
         "mode": "markers",
         "name": z_title,
@@ -223,16 +230,17 @@ def heat(
             "cmin": low,
             "cmax": high,
             "colorscale": [list(s) for s in scale],
-            "showscale": True,
+            "showscale": not faint,
             "colorbar": {"title": {"text": z_title, "side": "right"}, "thickness": 12, "outlinewidth": 0, "opacity": 1},
         },
         "hovertemplate": "%{x:.4~g}, %{y:.4~g}: %{marker.color:.4~g}<extra></extra>",
     }
     layout = _layout(x_title, y_title, (x0, x1), (y0, y1))
     layout["xaxis"]["showgrid"] = layout["yaxis"]["showgrid"] = False
+    png = _png(z[::-1], low, high, scale, faint)
     layout["images"] = [
         {
-            "source": "data:image/png;base64," + base64.b64encode(_png(z[::-1], low, high, scale)).decode("ascii"),
+            "source": "data:image/png;base64," + base64.b64encode(png).decode("ascii"),
             "xref": "x",
             "yref": "y",
             "x": x0,
@@ -243,7 +251,10 @@ def heat(
             "layer": "below",
         }
     ]
-    return Plot(id, (points,), layout, caption, title=title)
+    if not points:
+        return Plot(id, (cells,), layout, caption, title=title)
+    over = scatter(id, points, x_title=x_title, y_title=y_title, labels=labels)
+    return Plot(id, over.traces if faint else (cells, *over.traces), layout, caption, title=title)
 
 
 def with_band(plot: Plot, low: float, high: float, axis: str = "y") -> Plot:
@@ -252,7 +263,31 @@ def with_band(plot: Plot, low: float, high: float, axis: str = "y") -> Plot:
     shape = {"type": "rect", "layer": "below", f"{across}ref": "paper", f"{across}0": 0, f"{across}1": 1}
     shape |= {f"{along}0": low, f"{along}1": high, "fillcolor": "@band", "line": {"width": 0}}
     layout = {**plot.layout, "shapes": [*plot.layout.get("shapes", ()), shape]}
-    return Plot(plot.id, plot.traces, layout, plot.caption, plot.table_fallback, plot.title, plot.wide)
+    return replace(plot, layout=layout)
+
+
+def over_resolution(plot: Plot) -> Plot:
+    """The same plot, whose x is 1/d² (Å⁻²), with its axis labelled by the resolution d in Å."""
+    every = np.concatenate([np.asarray(t["x"], float).ravel() for t in plot.traces])
+    every = every[np.isfinite(every) & (every > 0)]
+    if not len(every):
+        return plot
+    nice = np.array(
+        [20, 10, 6, 5, 4, 3.5, 3, 2.7, 2.5, 2.3, 2.1, 2, 1.9, 1.8, 1.7, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1, 1, 0.9, 0.8]
+    )
+    at = 1 / nice**2
+    span = every.max() - every.min()
+    ticks: list[int] = []
+    for i in np.flatnonzero((at >= every.min() - 0.05 * span) & (at <= every.max() + 0.05 * span)):
+        if not ticks or at[i] - at[ticks[-1]] > 0.09 * span:
+            ticks.append(int(i))
+    axis = {**plot.layout.get("xaxis", {}), "title": {"text": "resolution / Å"}}
+    axis |= {
+        "tickmode": "array",
+        "tickvals": [float(at[i]) for i in ticks],
+        "ticktext": [f"{nice[i]:g}" for i in ticks],
+    }
+    return replace(plot, layout={**plot.layout, "xaxis": axis})
 
 
 def _layout(
@@ -276,8 +311,8 @@ def _error_bars(sigma: Sequence[float] | np.ndarray, colour: str) -> dict[str, A
     return {"type": "data", "array": sigma, "color": colour, "thickness": 1.2, "width": 2}
 
 
-def _png(z: np.ndarray, low: float, high: float, scale: Sequence[tuple[float, str]]) -> bytes:
-    """An RGBA PNG of z (rows from top), coloured by linear interpolation between the stops of `scale`."""
+def _png(z: np.ndarray, low: float, high: float, scale: Sequence[tuple[float, str]], faint: bool) -> bytes:
+    """An RGBA PNG of z (rows from top), coloured between the stops of `scale`; `faint`: one blue, opacity by value."""
     t = np.clip((z - low) / (high - low), 0.0, 1.0)
     stops = [s for s, _ in scale]
     rgb = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for _, c in scale])
@@ -285,6 +320,9 @@ def _png(z: np.ndarray, low: float, high: float, scale: Sequence[tuple[float, st
     for channel in range(3):
         pixels[..., channel] = np.rint(np.interp(np.nan_to_num(t), stops, rgb[:, channel]))
     pixels[..., 3] = np.where(np.isfinite(z), 255, 0)
+    if faint:
+        pixels[..., :3] = (64, 140, 200)
+        pixels[..., 3] = np.rint(150 * np.sqrt(np.nan_to_num(t)))
     raw = np.concatenate([np.zeros((len(z), 1), np.uint8), pixels.reshape(len(z), -1)], axis=1).tobytes()
 
     def chunk(kind: bytes, data: bytes) -> bytes:

@@ -3,17 +3,16 @@
 A page knows no domain: each job turns its results into these records, and every report then looks and behaves alike.
 
     from consilience.report import figures
-    from consilience.report.page import Card, Column, Goto, Page, Row, Section, Table, Viewer
+    from consilience.report.page import Card, Column, Goto, Map, Page, Row, Section, Table, Viewer
     from consilience.report.render import write_page
+    from consilience.report.volume import crop_map
 
-    r = figures.line("r-cycle", cycles, {"R-work": work, "R-free": free}, x="cycle", y="R", caption="R factor per cycle.")
-    worst = Table((Column("residue"), Column("z", digits=1)), (Row(("A 45 ARG", 5.2), Goto("A", 45)),), "Outliers: click to see.")
-    page = Page(
-        title="Refinement of 1dur",
-        cards=(Card("R-free", 0.1853, "R-work 0.151", "good", "typical at 2.0 Å: 0.20-0.25", digits=3),),
-        sections=(Section("Progress", "R is computed after every block.", (r, worst, Viewer(pdb_text, maps=maps))),),
-    )
-    write_page("out/report.html", page)
+    curves = {"R-work": work, "R-free": free}  # arrays over cycles
+    plot = figures.line("r-cycle", cycles, curves, x_title="cycle", y_title="R factor", title="R per cycle")
+    worst = Table((Column("residue"), Column("z", digits=1)), (Row(("A 45 ARG", 5.2), Goto("A", 45)),), "Outliers")
+    card = Card("R-free", 0.1853, "R-work 0.151", "good", "typical at 2.0 Å: 0.20-0.25", digits=4)
+    blocks = (plot, worst, Viewer(pdb_text, maps=(Map(crop_map(grid, xyz), (1.5,), "#3f7fd0", "2mFo-DFc"),)))
+    write_page("out/report.html", Page("Refinement of 1dur", cards=(card,), sections=(Section("Fit", "", blocks),)))
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from consilience.report.volume import Volume
 Band = Literal["good", "fair", "poor"]
 Value = str | int | float | bool | None
 Status = Literal["ok", "failed", "interrupted", "checks_failed"]
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -199,6 +199,6 @@ def format_value(value: object, digits: int | None = None) -> str:
     elif 1e-3 <= abs(x) < 1e6:
         text = f"{x:.4g}" if abs(x) < 1e4 else f"{x:.0f}"
     else:
-        mantissa, exponent = f"{x:.2e}".split("e")
-        text = f"{mantissa} × 10^{int(exponent)}"
+        mantissa, exponent = f"{x:.1e}".split("e")
+        text = f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}"
     return text.replace("-", "−")

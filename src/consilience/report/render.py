@@ -20,7 +20,7 @@ import numpy as np
 from markupsafe import Markup
 
 from consilience.errors import clean
-from consilience.report.figures import DIVERGING, PALETTE, SEQUENTIAL
+from consilience.report.figures import BLUE_TO_RED, PALETTE
 from consilience.report.page import Coloring, Column, Map, Page, Plot, Row, Section, Table, Text, Viewer, format_value
 
 TABLE_ROWS = 200  # rows of a table made from the traces of a plot
@@ -91,10 +91,16 @@ def render_page(page: Page) -> str:
         data=Markup(_json(data)),
         sections=[_section(i, s) for i, s in enumerate(page.sections)],
         has_viewer=bool(viewers),
+        card_columns=_card_columns(len(page.cards)),
         bands=BANDS,
         status=STATUSES[page.status],
         show=format_value,
     )
+
+
+def _card_columns(n: int) -> int:
+    """Cards per row on a wide screen: rows as even as possible."""
+    return n if n <= 5 else min((4, 3, 5), key=lambda c: (-n % c, c != 4))
 
 
 def _asset(name: str) -> str:
@@ -222,7 +228,7 @@ def _viewer_data(viewer: Viewer) -> dict[str, Any]:
         "structure": _packed(viewer.structure_text.encode("utf-8")),
         "maps": [_map_data(m) | {"data": m.volume.base64()} for m in viewer.maps],
         "colorings": [_coloring_data(c) for c in chosen],
-        "scales": {"sequential": SEQUENTIAL, "diverging": DIVERGING},
+        "scale": BLUE_TO_RED,
     }
 
 

@@ -37,6 +37,7 @@ class Volume:
         return packer.compress(np.ascontiguousarray(self.codes, np.int8).tobytes()) + packer.flush()
 
     def base64(self) -> str:
+        """The packed codes as text."""
         return base64.b64encode(self.packed()).decode("ascii")
 
 

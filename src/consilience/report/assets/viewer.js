@@ -86,7 +86,7 @@
     var chains = Array.from(new Set(atoms.map(function (a) { return a.chain; })));
     var coloring = 0, focus = null;
     function painter() {
-      var c = data.colorings[coloring], scale = data.scales.sequential, value = null, low, high;
+      var c = data.colorings[coloring], scale = data.scale, value = null, low, high;
       if (c.kind === "chain") return { of: function (a) { return CHAINS[chains.indexOf(a.chain) % CHAINS.length]; } };
       if (c.kind === "element") return { of: function () { return "#8e99a4"; } };
       if (c.kind === "secondary") return { of: function (a) { return a.ss === "h" ? CHAINS[1] : a.ss === "s" ? CHAINS[0] : "#a3adb6"; } };
