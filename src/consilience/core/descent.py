@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -68,7 +69,7 @@ def adabelief_then_yogi(
         ua, a = first_part.update(updates, a, params)
         ub, b = second_part.update(updates, b, params)
         early = count < last
-        chosen = optax.tree.map(lambda x, y: jnp.where(early, x, y), ua, ub)
+        chosen = jax.tree.map(lambda x, y: jnp.where(early, x, y), ua, ub)
         return chosen, (count + 1, a, b)
 
     switched = optax.GradientTransformation(init, update)

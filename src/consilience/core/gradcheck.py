@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from consilience.core.params import Model
 from consilience.core.terms import pin
@@ -74,9 +75,9 @@ def check_gradients(
     out = []
     for block in sorted(blocks if blocks is not None else term.reads):
         raw = model.raw([block])
-        flat, unravel = jax.flatten_util.ravel_pytree(raw)
+        flat, unravel = ravel_pytree(raw)
         flat = np.asarray(flat)
-        gradient = np.asarray(jax.flatten_util.ravel_pytree(_grad(raw, model, term, obs))[0])
+        gradient = np.asarray(ravel_pytree(_grad(raw, model, term, obs))[0])
         if not np.all(np.isfinite(gradient)):
             raise ValueError(f"gradient of {term.name} with respect to {block} is not finite")
         size = np.linalg.norm(gradient)
