@@ -2,7 +2,8 @@
 (function () {
   "use strict";
   var FOCUS_RADIUS = 9; // Å of density around the focus
-  var NEIGHBOURS = 5; // Å: residues around the focus shown with side chains
+  var NEIGHBOURS = 6; // Å: residues around the focus shown with side chains
+  var SLAB = 11; // Å in front of and behind the focus
   var CHAINS = ["#3f7fb5", "#d0803a", "#3a9d80", "#b0679c", "#b8922f", "#6c8fa8", "#8a6fb0", "#7c8b55"];
   var ELEMENTS = { N: "#3b6fd4", O: "#d8432f", S: "#d9a514", P: "#e07b1a", SE: "#d98f14", FE: "#c4622d", ZN: "#7d80b0", MG: "#2e9e4f", CA: "#4fae3b", NA: "#8a5cd0", CL: "#2fa83b", K: "#8f40c4", MN: "#9c7ac7", H: "#c9ced3" };
   var WATER = { HOH: 1, WAT: 1, DOD: 1, H2O: 1 };
@@ -120,7 +121,9 @@
       function atomColour(a) { return a.elem !== "C" && ELEMENTS[a.elem.toUpperCase()] || paint.of(a); }
       legend(paint);
       view.setStyle({}, {});
-      if (show !== "sticks") view.setStyle(only("polymer", "trace"), { cartoon: { colorfunc: paint.of, arrows: true, thickness: 0.3 } });
+      if (show !== "sticks") view.setStyle(only("polymer", "trace"), {
+        cartoon: focus && show === "cartoon" ? { colorfunc: paint.of, style: "trace", thickness: 0.25 } : { colorfunc: paint.of, arrows: true, thickness: 0.3 }
+      });
       if (show === "both") view.addStyle(only("polymer"), { stick: { radius: 0.1, colorfunc: atomColour } });
       if (show === "sticks") view.setStyle(only("polymer", "trace"), { stick: { radius: 0.16, colorfunc: atomColour } });
       view.setStyle(only("ligand"), { stick: { radius: 0.2, colorfunc: atomColour } });
@@ -128,14 +131,15 @@
       if (waters) view.setStyle(only("water"), { sphere: { radius: 0.3, colorfunc: atomColour } });
       if (focus) {
         var near = focus.near;
-        view.addStyle({ predicate: function (a) { return near.has(keyOf(a)) && kind(a) === "polymer"; } }, { stick: { radius: 0.11, colorfunc: atomColour } });
+        view.addStyle({ predicate: function (a) { return near.has(keyOf(a)) && kind(a) === "polymer"; } }, { stick: { radius: 0.1, colorfunc: atomColour } });
+        view.addStyle({ predicate: function (a) { return near.has(keyOf(a)) && kind(a) === "water"; } }, { sphere: { radius: 0.25, colorfunc: atomColour } });
         view.addStyle({ predicate: function (a) { return keyOf(a) === focus.key && kind(a) !== "water"; } }, { stick: { radius: 0.22, colorfunc: atomColour } });
       }
     }
 
     // ---- maps: line meshes put straight into the shape's buffers (16-bit indices: in parts of 60 000 vertices)
-    function lines(mesh, colour) {
-      var shape = view.addShape({ color: colour, wireframe: true }), c = $3Dmol.CC.color(colour), geo = shape.geo;
+    function lines(mesh, colour, opacity) {
+      var shape = view.addShape({ color: colour, wireframe: true, opacity: opacity }), c = $3Dmol.CC.color(colour), geo = shape.geo;
       var at = 0, total = mesh.edges.length, local = new Int32Array(mesh.points.length / 3), part = new Int32Array(local.length), id = 0;
       while (at < total) {
         var xyz = [], ends = [];
@@ -179,13 +183,13 @@
       if (focus && el("extent").value === "focus") ball = { x: focus.x, y: focus.y, z: focus.z, r: FOCUS_RADIUS };
       map.levels.forEach(function (level, n) {
         var mesh = consilMesh(map, (level * factor * map.sigma) / map.step, ball);
-        if (mesh.edges.length) drawn[index].push(lines(mesh, map.colours[n]));
+        if (mesh.edges.length) drawn[index].push(lines(mesh, map.colours[n], ball || signs ? 1 : 0.5));
       });
     }
     function contourAll() { data.maps.forEach(function (m, i) { contour(i); }); }
 
     // ---- go to a residue
-    function goTo(key, announce) {
+    function goTo(key) {
       var r = residues.get(key);
       if (!r) { status.textContent = "That residue is not in the model."; return false; }
       var n = r.atoms.length, x = 0, y = 0, z = 0;
@@ -197,7 +201,8 @@
       focus = { key: key, x: x, y: y, z: z, near: near };
       if (data.maps.length) el("extent").value = "focus";
       refresh();
-      view.zoomTo({ predicate: function (a) { return near.has(keyOf(a)); } }, announce ? 500 : 0);
+      view.zoomTo({ predicate: function (a) { return near.has(keyOf(a)); } }, 500);
+      view.setSlab(-SLAB, SLAB);
       status.textContent = r.name + " " + r.resi + " of chain " + r.chain + (r.b ? ", mean B " + number(r.b) + " Å²" : "") + ".";
       return true;
     }
@@ -208,7 +213,12 @@
       document.querySelectorAll("tr.chosen").forEach(function (t) { t.classList.remove("chosen"); });
       status.textContent = "";
       refresh();
-      view.zoomTo(only("polymer", "trace", "ligand", "ion"), 400);
+      whole(400);
+    }
+    // zoomTo fits the height; a narrow view (a phone) needs the width to fit as well
+    function whole(time) {
+      view.zoomTo(only("polymer", "trace", "ligand", "ion"), time);
+      view.zoom(1.1 * Math.min(1, stage.clientWidth / stage.clientHeight), time);
     }
 
     // ---- controls
@@ -229,7 +239,7 @@
     if (data.maps.length) el("extent").addEventListener("change", function () {
       if (this.value === "focus" && !focus) {
         var c = atoms[Math.floor(atoms.length / 2)];
-        goTo(keyOf(c), true);
+        goTo(keyOf(c));
       } else { contourAll(); view.render(); }
     });
     data.maps.forEach(function (m, i) {
@@ -245,7 +255,7 @@
         var d = row.dataset;
         document.querySelectorAll("tr.chosen").forEach(function (t) { t.classList.remove("chosen"); });
         row.classList.add("chosen");
-        if (goTo(d.chain + "|" + d.resi + "|" + d.icode, true)) el("viewer").scrollIntoView({ block: "nearest" });
+        if (goTo(d.chain + "|" + d.resi + "|" + d.icode)) el("viewer").scrollIntoView({ block: "nearest" });
       });
     });
     stage.addEventListener("keydown", function (e) {
@@ -260,13 +270,12 @@
     // the wheel scrolls the page until the view has been chosen by a click or the Tab key
     stage.addEventListener("wheel", function (e) { if (!stage.contains(document.activeElement)) e.stopPropagation(); }, true);
     stage.addEventListener("pointerdown", function () { stage.focus({ preventScroll: true }); });
-    view.setClickable({}, true, function (a) { goTo(keyOf(a), true); });
+    view.setClickable({}, true, function (a) { goTo(keyOf(a)); });
     document.addEventListener("look", function () { view.setBackgroundColor(paper(), 1); view.render(); });
 
     el("controls").hidden = false;
     refresh();
-    view.zoomTo(only("polymer", "trace", "ligand", "ion"));
-    view.zoom(1.1);
+    whole(0);
     view.render();
   }
 })();
