@@ -121,19 +121,18 @@
       function atomColour(a) { return a.elem !== "C" && ELEMENTS[a.elem.toUpperCase()] || paint.of(a); }
       legend(paint);
       view.setStyle({}, {});
-      if (show !== "sticks") view.setStyle(only("polymer", "trace"), {
-        cartoon: focus && show === "cartoon" ? { colorfunc: paint.of, style: "trace", thickness: 0.25 } : { colorfunc: paint.of, arrows: true, thickness: 0.3 }
-      });
-      if (show === "both") view.addStyle(only("polymer"), { stick: { radius: 0.1, colorfunc: atomColour } });
+      if (show !== "sticks" && !focus) view.setStyle(only("polymer", "trace"), { cartoon: { colorfunc: paint.of, arrows: true, thickness: 0.3 } });
+      if (show !== "sticks" && focus) view.setStyle(only("polymer", "trace"), { stick: { radius: 0.05, colorfunc: atomColour } });
+      if (show === "both" && !focus) view.addStyle(only("polymer"), { stick: { radius: 0.1, colorfunc: atomColour } });
       if (show === "sticks") view.setStyle(only("polymer", "trace"), { stick: { radius: 0.16, colorfunc: atomColour } });
       view.setStyle(only("ligand"), { stick: { radius: 0.2, colorfunc: atomColour } });
       view.setStyle(only("ion"), { sphere: { scale: 0.35, colorfunc: atomColour } });
       if (waters) view.setStyle(only("water"), { sphere: { radius: 0.3, colorfunc: atomColour } });
       if (focus) {
         var near = focus.near;
-        view.addStyle({ predicate: function (a) { return near.has(keyOf(a)) && kind(a) === "polymer"; } }, { stick: { radius: 0.1, colorfunc: atomColour } });
+        view.addStyle({ predicate: function (a) { return near.has(keyOf(a)) && kind(a) === "polymer"; } }, { stick: { radius: 0.13, colorfunc: atomColour } });
         view.addStyle({ predicate: function (a) { return near.has(keyOf(a)) && kind(a) === "water"; } }, { sphere: { radius: 0.25, colorfunc: atomColour } });
-        view.addStyle({ predicate: function (a) { return keyOf(a) === focus.key && kind(a) !== "water"; } }, { stick: { radius: 0.22, colorfunc: atomColour } });
+        view.addStyle({ predicate: function (a) { return keyOf(a) === focus.key && kind(a) !== "water"; } }, { stick: { radius: 0.24, colorfunc: atomColour } });
       }
     }
 
@@ -202,6 +201,7 @@
       if (data.maps.length) el("extent").value = "focus";
       refresh();
       view.zoomTo({ predicate: function (a) { return near.has(keyOf(a)); } }, 500);
+      view.zoom(1.3, 500);
       view.setSlab(-SLAB, SLAB);
       status.textContent = r.name + " " + r.resi + " of chain " + r.chain + (r.b ? ", mean B " + number(r.b) + " Å²" : "") + ".";
       return true;
