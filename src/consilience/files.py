@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import tarfile
 import zipfile
@@ -10,7 +11,7 @@ import zlib
 from pathlib import Path
 from typing import Literal
 
-from consilience.errors import InputError, clean
+from consilience.errors import InputError, RunError, clean
 
 Kind = Literal[
     "empty",
@@ -321,3 +322,20 @@ def _neighbours(path: Path) -> str:
         return "check the path"
     close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.75)
     return f"did you mean {path.parent / close[0]}?" if close else "check the path"
+
+
+def write_atomic(path: str | Path, data: bytes | str) -> None:
+    """Write a whole file under a temporary name, flush it to the disk, then rename: no reader sees half of it."""
+    target = Path(path)
+    raw = data.encode() if isinstance(data, str) else data
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as handle:
+            handle.write(raw)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, target)
+    except OSError as err:
+        raise RunError(f"cannot write {target}: {_reason(err)}") from None
+    finally:
+        temporary.unlink(missing_ok=True)

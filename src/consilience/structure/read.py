@@ -55,6 +55,8 @@ def read_structure(path: str | Path, *, strict: bool = True) -> Structure:
         raise_errors(findings)
     if len(table) == 0:
         raise InputError(findings[-1])
+    if st.name in ("", "string"):
+        st.name = Path(source).name.split(".")[0]
     reset_b_factors(st)
     st.setup_entities()
     return Structure.from_hierarchy(st, source, tuple(findings))
