@@ -1,4 +1,4 @@
-"""Recognise input files by content and read them safely: gzip transparently, sizes capped, every failure an InputError."""
+"""Recognise input files by content and read them safely: gzip unpacked, sizes capped, every failure an InputError."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ _RATIO_FLOOR = 4 << 20  # small files of one repeated line may compress better t
 _CHUNK = 1 << 20
 
 _PDB_RECORD = re.compile(
-    rb"(HEADER|TITLE |COMPND|SOURCE|KEYWDS|EXPDTA|AUTHOR|REVDAT|JRNL  |REMARK|SEQRES|CRYST1|SCALE[123]|ORIGX[123]|MODEL |"
-    rb"ATOM  |HETATM|ANISOU|TER|END|LINK  |SSBOND|HELIX |SHEET |HET   |HETNAM|FORMUL|DBREF|SEQADV|CISPEP|MTRIX[123]|"
-    rb"CONECT|MASTER|SITE  |NUMMDL|MODRES|OBSLTE|CAVEAT|SPLIT |MDLTYP|SIGATM|USER  )"
+    rb"(HEADER|TITLE |COMPND|SOURCE|KEYWDS|EXPDTA|AUTHOR|REVDAT|JRNL  |REMARK|SEQRES|CRYST1|SCALE[123]|ORIGX[123]|"
+    rb"MODEL |ATOM  |HETATM|ANISOU|TER|END|LINK  |SSBOND|HELIX |SHEET |HET   |HETNAM|FORMUL|DBREF|SEQADV|CISPEP|"
+    rb"MTRIX[123]|CONECT|MASTER|SITE  |NUMMDL|MODRES|OBSLTE|CAVEAT|SPLIT |MDLTYP|SIGATM|USER  )"
 )
 _CIF_START = re.compile(rb"\A(?:\s+|#[^\n]*\n)*(data_|loop_|save_|global_)", re.IGNORECASE)
 _SUFFIX_KIND: dict[str, Kind] = {
@@ -280,7 +280,7 @@ def _gunzip(handle: io.BufferedReader, size: int, where: str, max_bytes: int) ->
 
 
 def archive_findings(data: bytes, kind: Kind) -> list[str]:
-    """Why a tar or zip archive is unsafe: members that point outside the folder, links, devices. Nothing is extracted."""
+    """Why a tar or zip archive is unsafe (members outside the folder, links, devices); nothing is extracted."""
     bad: list[str] = []
     if kind == "tar":
         try:

@@ -1,9 +1,10 @@
-"""Defects of a parsed structure, each a finding that names the atoms: numbers, occupancies, B, duplicates, gaps, cell."""
+"""Defects of a parsed structure, each a finding that names the atoms: numbers, occupancies, B, duplicates, cell."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import gemmi
 import numpy as np
@@ -34,13 +35,16 @@ class AtomTable:
         return len(self.name)
 
     def label(self, i: int) -> str:
+        """An atom in words: "atom CA of SER A 2"."""
         alt = f" (altloc {self.altloc[i]})" if self.altloc[i] else ""
         return f"atom {self.name[i]} of {self.residue(i)}{alt}"
 
     def residue(self, i: int) -> str:
+        """The residue of an atom: "SER A 2"."""
         return f"{self.resname[i]} {self.chain[i]} {self.seqid[i]}"
 
     def where(self, i: int) -> str:
+        """File, line and atom."""
         line = self.line(i)
         return f"{self.source}{'' if line is None else f', line {line}'}, {self.label(i)}"
 
@@ -261,7 +265,7 @@ def _duplicates(t: AtomTable) -> list[Finding]:
     repeated = set(again)
     order = [i for i in np.lexsort(np.round(t.xyz, 3).T).tolist() if finite[i]]
     same: list[int] = []
-    for a, b in zip(order, order[1:], strict=False):
+    for a, b in pairwise(order):
         if np.abs(t.xyz[a] - t.xyz[b]).max() > 1e-3 or {a, b} & repeated or t.altloc[a] != t.altloc[b]:
             continue
         if t.occ[a] > 0 and t.occ[b] > 0 and t.occ[a] + t.occ[b] > 1.05:

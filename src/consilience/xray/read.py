@@ -52,7 +52,7 @@ def read_reflections(
     *,
     labels: str | None = None,
     free_value: float | None = None,
-    make_free: bool | Literal["shells"] = False,
+    make_free: bool | Literal["random", "shells"] | None = None,
     d_min: float | None = None,
     d_max: float | None = None,
     seed: int = 0,
@@ -216,7 +216,7 @@ def _free_set(
     column: int | None,
     status: np.ndarray | None,
     free_value: float | None,
-    make_free: bool | Literal["shells"],
+    make_free: bool | Literal["random", "shells"] | None,
     cell: gemmi.UnitCell,
     seed: int,
 ) -> _Free:

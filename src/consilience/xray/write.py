@@ -1,4 +1,4 @@
-"""Write an MTZ: the columns of the input file bit for bit, and new ones beside them; the file appears at once or not."""
+"""Write an MTZ: the columns of the input file bit for bit, and new ones beside them; never half a file."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def write_mtz(
 ) -> None:
     """Write the original rows and columns of `reflections`, with `columns` {label: (MTZ type, (n,) array)} appended.
 
-    The arrays run over `hkl` (n, 3), indices in the asymmetric unit (default: `reflections.hkl`). Phases (type "P") are in
-    degrees and are shifted where a row of the file stands outside the asymmetric unit. Rows of the file that `hkl`
+    The arrays run over `hkl` (n, 3), indices in the asymmetric unit (default: `reflections.hkl`). Phases (type "P") are
+    in degrees and are shifted where a row of the file stands outside the asymmetric unit. Rows of the file that `hkl`
     lacks get missing values in the new columns; indices that the file lacks become new rows without observations. A
     column of the input with one of the new labels is replaced, unless it is an observation or the free flag.
     """

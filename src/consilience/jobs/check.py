@@ -1,0 +1,245 @@
+"""`consil check`: read every file, name every defect, compare the files with one another, change nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from consilience.errors import Finding, InputError
+from consilience.files import Kind, archive_findings, read_bytes, recognise
+from consilience.structure.atoms import Structure
+from consilience.xray.reflections import Reflections
+
+_ORDER = {"ok": 0, "note": 1, "warn": 2, "error": 3}
+_NAMES: dict[Kind, str] = {
+    "pdb": "model (PDB)",
+    "mmcif": "model (mmCIF)",
+    "mtz": "reflections (MTZ)",
+    "sf-mmcif": "reflections (SF-mmCIF)",
+    "dictionary": "restraint dictionary",
+    "nmr-star": "NMR-STAR",
+    "npz": "arrays (npz)",
+    "extxyz": "molecules (extxyz)",
+    "yaml": "configuration (YAML)",
+    "json": "configuration (JSON)",
+    "csv": "table (CSV)",
+    "pickle": "Python pickle",
+    "safetensors": "weights (safetensors)",
+    "model": "model folder",
+    "unmerged": "unmerged reflections",
+}
+
+
+@dataclass
+class FileReport:
+    """One input: what it is and what was found; `content` is what was read, where that is of use to other checks."""
+
+    file: str
+    kind: Kind
+    findings: list[Finding] = field(default_factory=list)
+    content: Structure | Reflections | None = None
+
+    @property
+    def level(self) -> Literal["ok", "note", "warn", "error"]:
+        """The worst level among the findings."""
+        return max((f.level for f in self.findings), key=_ORDER.__getitem__, default="ok")
+
+    @property
+    def kind_name(self) -> str:
+        """The kind in words."""
+        return _NAMES.get(self.kind, self.kind)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The entry in summary.json["files"]."""
+        messages = [f"{f.level}: {f}" for f in self.findings]
+        return {"file": self.file, "kind": self.kind, "level": self.level, "messages": messages}
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """Reports per file; `exit_status` is 2 where a run must not start."""
+
+    files: tuple[FileReport, ...]
+    wall_s: float
+
+    @property
+    def exit_status(self) -> int:
+        """0, or 2 where any file has an error."""
+        return 2 if any(r.level == "error" for r in self.files) else 0
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        return {
+            "schema": 1,
+            "verb": "check",
+            "status": "failed" if self.exit_status else "ok",
+            "warnings": [str(f) for r in self.files for f in r.findings if f.level == "warn"],
+            "seed": 0,
+            "wall_s": self.wall_s,
+            "compile_s": 0.0,
+            "peak_rss_mb": _peak_rss_mb(),
+            "gradients": None,
+            "scores": {},
+            "files": [r.as_dict() for r in self.files],
+            "checks": [],
+        }
+
+
+def check(
+    files: Sequence[str | Path],
+    *,
+    ligands: Sequence[str | Path] = (),
+    monlib: str | Path | None = None,
+    labels: str | None = None,
+    free_value: float | None = None,
+    make_free: bool | Literal["random", "shells"] | None = None,
+) -> CheckResult:
+    """Read all files and compare them: models with data (cell, space group) and with restraint dictionaries.
+
+    Never raises for bad input: every defect is a finding in the result. Nothing is written.
+    """
+    start = time.perf_counter()
+    reports = [_report(str(f), labels, free_value, make_free) for f in [*files, *ligands]]
+    dictionaries = [Path(r.file) for r in reports if r.kind == "dictionary" and r.level != "error"]
+    data = [r for r in reports if isinstance(r.content, Reflections)]
+    is_refinement = any(r.kind in ("mtz", "sf-mmcif") for r in reports)
+    for r in reports:
+        if isinstance(r.content, Structure):
+            for other in data:
+                r.findings += _compare(r, other)
+            r.findings += _restraints(r, dictionaries, monlib, is_refinement)
+    return CheckResult(tuple(reports), round(time.perf_counter() - start, 3))
+
+
+def _report(
+    path: str, labels: str | None, free_value: float | None, make_free: bool | Literal["random", "shells"] | None
+) -> FileReport:
+    kind: Kind = "unknown"
+    try:
+        kind = recognise(path)
+        report = FileReport(path, kind)
+        if kind in ("pdb", "mmcif", "cif", "empty"):
+            from consilience.structure.read import read_structure
+
+            report.content = read_structure(path, strict=False)
+        elif kind in ("mtz", "sf-mmcif", "unmerged"):
+            from consilience.xray.read import read_reflections
+
+            report.content = read_reflections(
+                path, labels=labels, free_value=free_value, make_free=make_free, strict=False
+            )
+        else:
+            report.findings = _other(path, kind)
+    except InputError as err:
+        return FileReport(path, kind, [err.finding])
+    except (MemoryError, RecursionError) as err:
+        finding = Finding("error", "the file cannot be read: it is too large or too deeply nested", path, repr(err))
+        return FileReport(path, kind, [finding])
+    if report.content is not None:
+        report.findings = list(report.content.findings)
+    return report
+
+
+def _other(path: str, kind: Kind) -> list[Finding]:
+    """Findings on files that are neither models nor reflections; the safe part of reading is done for all of them."""
+    if kind == "model":
+        weights = sorted(Path(path).glob("*.safetensors"))
+        found = [f for w in weights for f in _other(str(w), "safetensors") if "not supported" not in f.what]
+        return [*found, _unsupported(path, kind)]
+    if kind in ("yaml", "json"):
+        from consilience.jobs.config import load_config
+
+        load_config(path)
+        return [_unsupported(path, kind)]
+    data = read_bytes(path)
+    if kind == "dictionary":
+        from consilience.structure.library import load_library
+
+        return list(load_library((), ligands=(Path(path),))[1])
+    if kind == "pickle":
+        what = "a Python pickle: this format is unsupported because loading it can run any program"
+        fix = "convert the weights to safetensors where you trust them"
+        return [Finding("error", what, path, expected="model weights in the safetensors format", fix=fix)]
+    if kind == "safetensors":
+        from consilience.jobs.bundle import inspect_safetensors
+
+        return inspect_safetensors(data, path) or [_unsupported(path, kind)]
+    if kind in ("tar", "zip"):
+        bad = archive_findings(data, kind)
+        if bad:
+            return [Finding("error", "unsafe or corrupt archive: " + b, path, fix="do not unpack it") for b in bad[:5]]
+        return [Finding("error", "unsupported format: an archive", path, fix="unpack it and give the files inside")]
+    if kind == "npz":
+        return [*_damaged_zip(path), _unsupported(path, kind)]
+    if kind in ("nmr-star", "extxyz", "csv"):
+        return [_unsupported(path, kind)]
+    expected = "a model, reflections or a restraint dictionary"
+    return [Finding("error", f"unknown or unsupported format ({kind})", path, expected=expected)]
+
+
+def _unsupported(path: str, kind: Kind) -> Finding:
+    what = f"{_NAMES.get(kind, kind)}: this kind of file is not supported yet by this version"
+    return Finding("error", what, path, expected="a model, reflections or a restraint dictionary")
+
+
+def _damaged_zip(path: str) -> list[Finding]:
+    try:
+        with zipfile.ZipFile(path) as z:
+            z.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as err:
+        return [Finding("error", "the npz file is truncated or corrupt (not a readable zip)", path, str(err))]
+    return []
+
+
+def _compare(model: FileReport, data: FileReport) -> list[Finding]:
+    from consilience.xray.consistency import compare
+
+    assert isinstance(model.content, Structure) and isinstance(data.content, Reflections)
+    found = compare(model.content, data.content)
+    if not model.content.cell.is_crystal():  # said better here than by the reader, which did not know the data
+        model.findings = [f for f in model.findings if not f.what.startswith("the model has no unit cell")]
+    return found
+
+
+def _restraints(
+    model: FileReport, dictionaries: Sequence[Path], monlib: str | Path | None, is_refinement: bool
+) -> list[Finding]:
+    """Residues without a restraint description: an error where there are reflections to refine against."""
+    from consilience.structure.library import load_library
+
+    assert isinstance(model.content, Structure)
+    places: dict[str, list[str]] = {}
+    for chain in model.content.hierarchy[0]:
+        for res in chain:
+            places.setdefault(res.name, []).append(f"{chain.name} {res.seqid}")
+    try:
+        _, found, missing = load_library(places, ligands=dictionaries, monlib=Path(monlib) if monlib else None)
+    except InputError as err:
+        return [err.finding]
+    out = [f for f in found if f.level != "note"]
+    for name in missing:
+        shown = ", ".join(places[name][:5]) + (", ..." if len(places[name]) > 5 else "")
+        out.append(
+            Finding(
+                "error" if is_refinement else "warn",
+                f"no restraint dictionary describes residue {name} (unknown ligand or monomer)",
+                f"{model.file}, residue {name} {shown}",
+                fix=f"give its dictionary (--ligand {name}.cif) or a monomer library (--monlib DIR or $CLIBD_MON)",
+            )
+        )
+    return out
+
+
+def _peak_rss_mb() -> float:
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0.0
+    scale = 1.0 / (1 << 20) if os.uname().sysname == "Darwin" else 1.0 / 1024.0
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale, 1)
