@@ -58,7 +58,7 @@ def check_gradients(
     blocks: Iterable[str] | None = None,
     *,
     directions: int = 20,
-    step: float = 1e-4,
+    step: float = 2e-5,
     seed: int = 0,
 ) -> list[GradientError]:
     """Compare a term's gradient with fourth-order central differences in float64, for each block that it reads.

@@ -1,11 +1,13 @@
 """Restraints of a component derived from its ideal coordinates: bonds, angles, torsions, chiral centres, planes.
 
-Standard uncertainties are 0.02 Å and 3 degrees. Planes are grown over double and aromatic bonds as far as the
+Standard uncertainties are 0.02 Å and 3 degrees. Carboxylic, phosphoric and sulfuric acids are taken as their anions,
+with equal bonds and angles of the terminal oxygens. Planes are grown over double and aromatic bonds as far as the
 coordinates stay flat; chiral signs come from the coordinates at atoms marked R or S.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import gemmi
@@ -17,7 +19,45 @@ BOND_ESD, ANGLE_ESD, PLANE_ESD = 0.02, 3.0, 0.02
 FLAT = 0.05  # Å: largest distance of an atom from a plane that still holds it
 # distance to the electron cloud of hydrogen, Å, by parent element and planarity (Sheldrick (2015) Acta Cryst. C71, 3-8)
 ELECTRON_H = {("C", False): 0.99, ("C", True): 0.95, ("N", False): 0.91, ("N", True): 0.88, ("O", False): 0.84}
+# terminal oxygens of an anion, Å, by central element and their number (Engh & Huber (2001) Int. Tables F, ch. 18.3;
+# Gelbin et al. (1996) J. Am. Chem. Soc. 118, 519; Allen et al. (1987) J. Chem. Soc. Perkin Trans. 2, S1)
+ANION_O = {("C", 2): 1.25, ("P", 2): 1.485, ("P", 3): 1.51, ("P", 4): 1.532, ("S", 3): 1.45, ("S", 4): 1.472}
 UNSATURATED = ("double", "aromatic", "deloc")
+
+
+def deprotonated(comp: IdealComponent) -> IdealComponent:
+    """The component with its oxyacid groups as anions: acid hydrogens removed, bonds of the oxygens "deloc"."""
+    near: list[list[int]] = [[] for _ in comp.ids]
+    for i, j in comp.bonds.tolist():
+        near[i].append(j)
+        near[j].append(i)
+    h = [e == "H" for e in comp.elements]
+    drop: set[int] = set()
+    deloc: set[frozenset[int]] = set()
+    for i, element in enumerate(comp.elements):
+        ends = [j for j in near[i] if comp.elements[j] == "O" and sum(not h[k] for k in near[j]) == 1]
+        bare = [j for j in ends if len(near[j]) == 1]
+        if bare and (element, len(ends)) in ANION_O:
+            drop |= {k for j in ends for k in near[j] if h[k]}
+            deloc |= {frozenset((i, j)) for j in ends}
+    keep = [i for i in range(len(comp.ids)) if i not in drop]
+    number = {old: new for new, old in enumerate(keep)}
+    bonds = [
+        (number[i], number[j], "deloc" if frozenset((i, j)) in deloc else order)
+        for (i, j), order in zip(comp.bonds.tolist(), comp.orders, strict=True)
+        if i in number and j in number
+    ]
+    lost = {j for k in drop for j in near[k]}
+    return replace(
+        comp,
+        ids=tuple(comp.ids[i] for i in keep),
+        elements=tuple(comp.elements[i] for i in keep),
+        charges=tuple(-1 if i in lost else comp.charges[i] for i in keep),
+        stereo=tuple(comp.stereo[i] for i in keep),
+        xyz=comp.xyz[keep],
+        bonds=np.array([b[:2] for b in bonds], int).reshape(-1, 2),
+        orders=tuple(b[2] for b in bonds),
+    )
 
 
 class _Graph:
@@ -41,6 +81,32 @@ class _Graph:
     def angle(self, a: int, centre: int, b: int) -> float:
         u, v = (self.comp.xyz[k] - self.comp.xyz[centre] for k in (a, b))
         return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(u, v)), u @ v)))
+
+    def anion(self, i: int) -> list[int]:
+        """Terminal oxygens of an oxyacid anion with centre i, else nothing."""
+        ends = [j for j in self.near[i] if self.order[i, j] == "deloc" and self.comp.elements[j] == "O"]
+        return ends if len(ends) > 1 and all(len(self.near[j]) == 1 for j in ends) else []
+
+    def ideal_length(self, i: int, j: int) -> float:
+        """Å, from the coordinates, except for the terminal oxygens of anions."""
+        for a, b in ((i, j), (j, i)):
+            ends = self.anion(a)
+            if b in ends:
+                return ANION_O.get((self.comp.elements[a], len(ends)), self.length(i, j))
+        return self.length(i, j)
+
+    def ideal_angle(self, a: int, centre: int, b: int) -> float:
+        """Degrees, from the coordinates; averaged over the equivalent oxygens of an anion."""
+        ends = self.anion(centre)
+        if a in ends and b in ends:
+            return float(np.mean([self.angle(x, centre, y) for x, y in combinations(ends, 2)]))
+        if a in ends or b in ends:
+            other = b if a in ends else a
+            return float(np.mean([self.angle(x, centre, other) for x in ends]))
+        return self.angle(a, centre, b)
+
+    def length(self, i: int, j: int) -> float:
+        return float(np.linalg.norm(self.comp.xyz[i] - self.comp.xyz[j]))
 
     def _is_flat(self, i: int) -> bool:
         orders = [self.order[i, j] for j in self.near[i]]
@@ -182,7 +248,8 @@ def chirs(g: _Graph) -> list[tuple[tuple[int, int, int, int], str]]:
     out = []
     for i, mark in enumerate(g.comp.stereo):
         ends = sorted(g.near[i], key=lambda k: g.hydrogen[k])[:3]
-        if mark not in ("R", "S") or len(g.near[i]) < 3:
+        # marks at phosphorus depend on which of the equivalent oxygens carries the hydrogen
+        if mark not in ("R", "S") or len(g.near[i]) < 3 or g.comp.elements[i] == "P":
             continue
         u, v, w = (g.comp.xyz[k] - g.comp.xyz[i] for k in ends)
         volume = float(u @ np.cross(v, w))
@@ -193,6 +260,7 @@ def chirs(g: _Graph) -> list[tuple[tuple[int, int, int, int], str]]:
 
 def restraints_block(comp: IdealComponent) -> gemmi.cif.Block:
     """A dictionary block, as gemmi.MonLib reads it, with restraints derived from the coordinates of `comp`."""
+    comp = deprotonated(comp)
     g = _Graph(comp)
     block = gemmi.cif.Block(f"comp_{comp.name}")
     block.set_pair("_chem_comp.id", gemmi.cif.quote(comp.name))
@@ -213,7 +281,7 @@ def restraints_block(comp: IdealComponent) -> gemmi.cif.Block:
     add("atom", ["atom_id", "type_symbol", "type_energy", "charge", "x", "y", "z"], rows)
     rows = []
     for i, j in comp.bonds.tolist():
-        length = electron = float(np.linalg.norm(comp.xyz[i] - comp.xyz[j]))
+        length = electron = g.ideal_length(i, j)
         if g.hydrogen[i] != g.hydrogen[j]:
             k = j if g.hydrogen[i] else i
             electron = ELECTRON_H.get((comp.elements[k], g.flat[k]), length)
@@ -221,7 +289,7 @@ def restraints_block(comp: IdealComponent) -> gemmi.cif.Block:
     values = ["value_dist", "value_dist_esd", "value_dist_nucleus", "value_dist_nucleus_esd"]
     add("bond", [*names[:2], "type", *values], rows)
     rows = [
-        [ids[a], ids[i], ids[b], f"{g.angle(a, i, b):.2f}", ANGLE_ESD]
+        [ids[a], ids[i], ids[b], f"{g.ideal_angle(a, i, b):.2f}", ANGLE_ESD]
         for i in range(len(ids))
         for a, b in combinations(g.near[i], 2)
     ]

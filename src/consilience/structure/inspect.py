@@ -168,6 +168,8 @@ def _occupancies(t: AtomTable) -> list[Finding]:
     rows = np.flatnonzero(t.occ == 0)
     if len(rows) == len(t):
         out.append(Finding("error", "every occupancy is zero", t.source, expected="0 to 1, most of them 1"))
+    elif len(rows) > 0.5 * len(t):
+        out += _many(t, "warn", "most occupancies are zero: no scattering from these", rows, expected="mostly 1")
     else:
         out += _many(t, "note", "occupancy of zero: no scattering from this", rows)
     sums: dict[tuple[str, str, str], float] = {}

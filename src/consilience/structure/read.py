@@ -17,7 +17,13 @@ from consilience.structure.inspect import atom_table, inspect_structure, reset_b
 # what gemmi raises on damaged input
 PARSE_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, OverflowError, UnicodeError, KeyError)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_FIELDS = (("x", 30, 38), ("y", 38, 46), ("z", 46, 54), ("occupancy", 54, 60), ("B factor", 60, 66))
+_FIELDS = (
+    ("x coordinate", 30, 38),
+    ("y coordinate", 38, 46),
+    ("z coordinate", 46, 54),
+    ("occupancy", 54, 60),
+    ("B factor", 60, 66),
+)
 
 LineOf = Callable[[int, tuple[str, ...]], int | None]
 
@@ -82,9 +88,10 @@ def _parse_pdb(text: str, source: str) -> tuple[gemmi.Structure, list[Finding], 
 
 def _scan_pdb(text: str, source: str) -> tuple[list[Finding], dict[tuple[str, ...], int]]:
     """Findings about the columns of atom records (gemmi reads a damaged number as 0), and the line of each atom."""
-    notes: list[Finding] = []
     lines: dict[tuple[str, ...], int] = {}
     shifted: list[int] = []
+    short: list[str] = []
+    bad: list[tuple[str, str, str]] = []  # field, place, text
     no_b = 0
     for number, line in enumerate(text.split("\n"), 1):
         record = line[:6].upper()
@@ -94,29 +101,26 @@ def _scan_pdb(text: str, source: str) -> tuple[list[Finding], dict[tuple[str, ..
             continue
         name = line[12:16].strip()
         chain, seqid = line[20:22].strip(), line[22:27].strip()
-        label = f"atom {name} of {line[17:20].strip()} {chain} {seqid}"
-        where = f"{source}, line {number}, {label}"
+        where = f"{source}, line {number}, atom {name} of {line[17:20].strip()} {chain} {seqid}"
         if len(line.rstrip()) < 54:
-            what = "atom record cut short: the file is truncated or damaged"
-            notes.append(Finding("error", what, where, f"{len(line.rstrip())} columns", "at least 54 (x, y, z)"))
+            short.append(where)
             continue
         lines[chain, seqid, line[17:20].strip(), name, line[16:17].strip()] = number
         no_b += not line[60:66].strip()
-        for field, start, end in _FIELDS:
-            raw = line[start:end].strip()
-            if field in ("occupancy", "B factor") and not raw:
-                continue
-            if not math.isfinite(_number(raw)):
-                what = f"{field if len(field) > 1 else field + ' coordinate'} is not a finite number"
-                fix = "correct or remove the atom; columns must be those of the PDB format"
-                expected = f"a number in columns {start + 1}-{end}"
-                notes.append(Finding("error", what, where, f"'{clean(raw)}'", expected, fix))
-                break
-        else:
-            if line[34:35] != "." or line[42:43] != ".":
-                shifted.append(number)
-        if len(notes) >= 20:
-            break
+        field = _damaged_field(line)
+        if field:
+            bad.append((field, where, line[30:66]))
+        elif line[34:35] != "." or line[42:43] != ".":
+            shifted.append(number)
+    notes: list[Finding] = []
+    if short:
+        what = f"{len(short)} atom record(s) cut short: the file is truncated or damaged"
+        notes.append(Finding("error", what, short[0], "no x, y, z", "at least 54 columns", "copy the file again"))
+    if bad:
+        field, where, raw = bad[0]
+        what = f"{field} is not a finite number" + (f" ({len(bad)} atoms are damaged)" if len(bad) > 1 else "")
+        expected = "x, y, z, occupancy, B in columns 31-66"
+        notes.append(Finding("error", what, where, f"'{clean(raw)}'", expected, "correct or remove the atom"))
     if shifted:
         what = f"coordinates do not stand in the columns of the PDB format in {len(shifted)} record(s)"
         where = f"{source}, line {shifted[0]}"
@@ -124,6 +128,16 @@ def _scan_pdb(text: str, source: str) -> tuple[list[Finding], dict[tuple[str, ..
     if no_b:
         notes.append(Finding("note", f"{no_b} atom record(s) give no B factor: 20 Å^2 is assumed", source))
     return notes, lines
+
+
+def _damaged_field(line: str) -> str:
+    """Name of the first numeric field of an atom record that holds no finite number, or ""."""
+    for field, start, end in _FIELDS:
+        raw = line[start:end].strip()
+        blank_allowed = field in ("occupancy", "B factor")
+        if not (blank_allowed and not raw) and not math.isfinite(_number(raw)):
+            return field
+    return ""
 
 
 def _number(raw: str) -> float:
@@ -157,6 +171,9 @@ def _parse_mmcif(text: str, source: str) -> tuple[gemmi.Structure, list[Finding]
     if not blocks:
         raise InputError("the mmCIF file holds no atoms (no rows in _atom_site)", where=source)
     notes: list[Finding] = []
+    if not text.endswith("\n"):
+        what = "the mmCIF file does not end with a line end: it may be truncated"
+        notes.append(Finding("warn", what, source, fix="compare its size with the original"))
     if len(blocks) > 1:
         notes.append(Finding("note", f"{len(blocks)} data blocks hold coordinates: the first is used", source))
     missing = [t for t in ("Cartn_x", "Cartn_y", "Cartn_z") if not len(blocks[0].find_values("_atom_site." + t))]

@@ -17,6 +17,7 @@ from consilience.structure.atoms import Structure
 from consilience.structure.restraints import Restraints
 
 CHIRAL_SIGMA = 0.2  # Å^3
+HYDROGEN_RADIUS = 1.2  # Å
 KINDS = ("bond", "angle", "torsion", "chiral", "plane")
 
 
@@ -161,23 +162,16 @@ def _pairs(ij: np.ndarray) -> np.ndarray:
 
 def _nonbonded(structure, topo, number, atoms, library, riding, bonded, restraints) -> NonBonded:
     n, h = len(structure), len(riding.parent)
-    types = _energy_types(topo, atoms, number)
     energy = library.ener_lib.atoms
-    radius, polarity = np.full(n + h, 1.7), np.full(n + h, "N")
-    hydrogens = {s: n + k for k, s in enumerate(sorted(s for s in types if s not in number))}
-    lone = h == 0
-    for serial, kind in types.items():
-        i = number.get(serial, hydrogens.get(serial, -1))
-        if not 0 <= i < n + h:
-            continue
-        entry = energy.get(kind) or energy.get(atoms[serial].element.name)
+    radius, polarity = np.full(n + h, HYDROGEN_RADIUS), np.full(n + h, "N")
+    for serial, kind in _energy_types(topo).items():
+        i, element = number[serial], atoms[serial].element
+        entry = energy.get(kind) or energy.get(element.name)
+        r = entry.vdw_radius if entry is not None else np.nan
+        radius[i] = r if np.isfinite(r) and r > 0 else element.vdw_r
         if entry is not None:
-            r = entry.vdwh_radius if lone else entry.vdw_radius
-            radius[i] = r if np.isfinite(r) and r > 0 else atoms[serial].element.vdw_r
-            polarity[i] = str(entry.hb_type).rsplit(".", 1)[-1]
-        else:
-            radius[i] = atoms[serial].element.vdw_r
-    radius[n:] = np.where(radius[n:] > 1.5, 1.2, radius[n:])
+            polarity[i] = entry.hb_type
+    polarity[n:] = np.where(np.isin(polarity[riding.parent], ("D", "B")), "H", "N")
     total = n + h
     edges = np.r_[bonded, np.c_[riding.parent, n + np.arange(h)]]
     one = np.ones(len(edges))
@@ -203,17 +197,16 @@ def _codes(matrix, total: int) -> np.ndarray:
     return np.sort(upper.row.astype(np.int64) * total + upper.col)
 
 
-def _energy_types(topo, atoms, number) -> dict[int, str]:
-    """Energy type of every heavy atom and riding hydrogen, from the residue's final (modified, linked) component."""
+def _energy_types(topo) -> dict[int, str]:
+    """Energy type of every heavy atom, from the residue's final (modified, linked) component."""
     out: dict[int, str] = {}
     for info in topo.chain_infos:
         for res in info.res_infos:
-            by_altloc = {}
+            types: dict[str, dict[str, str]] = {}
             for a in res.res:
-                if a.altloc not in by_altloc:
+                if a.altloc not in types:
                     component = res.get_final_chemcomp(a.altloc)
-                    by_altloc[a.altloc] = {c.id: c.chem_type for c in component.atoms} if component else {}
-                kind = by_altloc[a.altloc].get(a.name)
-                if kind and (not a.is_hydrogen() or a.occ > 0):
-                    out[a.serial] = kind
+                    types[a.altloc] = {c.id: c.chem_type for c in component.atoms} if component else {}
+                if not a.is_hydrogen():
+                    out[a.serial] = types[a.altloc].get(a.name, "")
     return out

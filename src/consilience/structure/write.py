@@ -24,7 +24,8 @@ def write_mmcif(structure: Structure, path: str | Path, refinement: Mapping[str,
     """Write mmCIF; with `refinement` also _refine, _refine_ls_shell, _refine_ls_restr and _software.
 
     `refinement` uses the keys of summary.json: r_work, r_free, n_work, n_free, d_min, d_max (Å), b_mean (Å^2),
-    rmsd_bond (Å), rmsd_angle (degrees), k_sol, b_sol, shells [{d_min, d_max, n, r_work, r_free}]; absent ones are left out.
+    rmsd_bond (Å), rmsd_angle (degrees), k_sol, b_sol, shells
+    [{d_min, d_max, n, r_work, r_free}]; absent ones are left out.
     Raises RunError where the file cannot be written.
     """
     st = _prepared(structure, refinement)
