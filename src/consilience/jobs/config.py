@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from consilience.errors import InputError, clean
 from consilience.files import decode, read_bytes, recognise_bytes
 
 MAX_BYTES = 4 << 20
+MAX_YAML = 256 << 10  # the parser is slow
 MAX_ALIASES = 64
 MAX_DEPTH = 64
 
@@ -53,8 +55,13 @@ def load_config(path: str | Path) -> dict[str, Any]:
     text = decode(data, where)
     if not text.strip():
         raise InputError("the configuration is empty", where=where)
+    is_json = recognise_bytes(data, Path(where).name) == "json"
+    if not is_json and len(data) > MAX_YAML:
+        raise InputError("the configuration is too large", where, f"{len(data)} bytes", f"<= {MAX_YAML}")
+    if _brackets(data) > 8 * MAX_DEPTH:
+        raise InputError("the configuration is nested too deeply", where=where, expected=f"<= {MAX_DEPTH} levels")
     try:
-        if recognise_bytes(data, Path(where).name) == "json":
+        if is_json:
             value = json.loads(text, object_pairs_hook=_no_duplicates)
         else:
             value = yaml.load(text, Loader=_Loader)  # a subclass of SafeLoader
@@ -85,6 +92,13 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"duplicate key '{key}'")
         out[key] = value
     return out
+
+
+def _brackets(data: bytes) -> int:
+    """Largest number of brackets open at once: a bound that is found before any parser recurses."""
+    text = np.frombuffer(data, np.uint8)
+    opened = np.isin(text, (0x5B, 0x7B)).astype(np.int64) - np.isin(text, (0x5D, 0x7D))
+    return int(np.cumsum(opened).max(initial=0))
 
 
 def _depth(value: Any) -> int:

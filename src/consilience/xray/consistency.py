@@ -55,6 +55,8 @@ def _cell_text(cell: gemmi.UnitCell) -> str:
 
 def _compare_cells(structure: Structure, data: Reflections) -> list[Finding]:
     a, b = np.array(structure.cell.parameters), np.array(data.cell.parameters)
+    if not ((a > 0).all() and (a[3:] < 180).all()):
+        return []  # an impossible cell is reported by the reader
     length = float(np.abs(a[:3] / b[:3] - 1.0).max())
     angle = float(np.abs(a[3:] - b[3:]).max())
     if length <= SAME_CELL[0] and angle <= SAME_CELL[1]:

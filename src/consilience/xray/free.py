@@ -129,7 +129,7 @@ def choose_free(
 def make_free_flags(
     n: int, d: np.ndarray, keys: np.ndarray, *, seed: int = 0, shells: bool = False
 ) -> tuple[np.ndarray, int]:
-    """Set numbers 0..k-1 for unique reflections (0 is the free set), and k: 5 % free, more for small data (at most 10 %).
+    """Set numbers 0..k-1 for unique reflections (0 is the free set), and k: 5 % free, up to 10 % for small data.
 
     `n` observed reflections set the share (about 500 free ones are wanted); `d` (m,) Å and `keys` (m,) order the
     reflections, so that the result does not depend on their order in the file. `shells` takes thin resolution shells

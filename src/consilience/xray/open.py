@@ -70,6 +70,9 @@ def _check_header(data: bytes, source: str) -> None:
     if not 80 <= start < len(data):
         found = f"header at byte {start} of {len(data)}"
         raise InputError(what, where=source, found=found, expected="a header inside the file", fix=fix)
+    if b"MTZENDOFHEADERS" not in data[start:]:
+        found = "no MTZENDOFHEADERS record: the header is incomplete"
+        raise InputError(what, where=source, found=found, fix=fix)
     match = re.search(rb"NCOL\s+(-?\d+)\s+(-?\d+)", data[start:])
     if match is None:
         raise InputError(what, where=source, found="no NCOL record in the header", fix=fix)
@@ -87,6 +90,11 @@ def _check(mtz: gemmi.Mtz, source: str) -> None:
         raise InputError("unmerged data (the file has batches)", where=source, fix=_MERGE)
     if types[:3] != ["H", "H", "H"]:
         raise InputError("the first three columns are not the indices H K L", where=source, found=" ".join(types[:6]))
+    known = {d.id for d in mtz.datasets}
+    lost = [c.label for c in mtz.columns if c.dataset_id not in known]
+    if lost:
+        what = "the MTZ header is corrupt: columns belong to a data set that it does not define"
+        raise InputError(what, where=source, found=clean(", ".join(lost[:5])))
     if mtz.nreflections == 0:
         raise InputError("the file holds no reflections (empty)", where=source)
     if mtz.spacegroup is None:
