@@ -91,6 +91,7 @@ def render_page(page: Page) -> str:
         data=Markup(_json(data)),
         sections=[_section(i, s) for i, s in enumerate(page.sections)],
         has_viewer=bool(viewers),
+        licences=_licences(plots=bool(plots), viewer=bool(viewers)),
         card_columns=_card_columns(len(page.cards)),
         bands=BANDS,
         status=STATUSES[page.status],
@@ -107,6 +108,19 @@ def _asset(name: str) -> str:
     """A file of this package, safe inside a <script> or <style> element."""
     text = files("consilience.report").joinpath(*name.split("/")).read_text(encoding="utf-8")
     return text if name.endswith(".j2") else re.sub(r"<(?=/script|/style|!--)", r"<\\", text, flags=re.IGNORECASE)
+
+
+def _licences(*, plots: bool, viewer: bool) -> list[dict[str, str]]:
+    """Name and licence text of each script that the page carries."""
+    wanted = {"plotly-basic.min.js": plots, "3Dmol-min.js": viewer}
+    entries = [e for e in json.loads(_asset("vendor/VENDOR.json")) if wanted[e["file"]]]
+    return [
+        {
+            "name": f"{e['name']} {e['version']} ({e['licence']})",
+            "text": "\n".join(_asset(f"vendor/{name}") for name in e["licence_files"]),
+        }
+        for e in entries
+    ]
 
 
 def _json(data: object) -> str:

@@ -60,6 +60,7 @@
   function start(data, text) {
     var stage = el("stage"), status = el("stage-status");
     function paper() { return getComputedStyle(document.documentElement).getPropertyValue("--surface").trim(); }
+    var still = matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 1;
     var view = $3Dmol.createViewer(stage, { backgroundColor: paper(), antialias: true, cartoonQuality: 6, disableFog: false });
     var model = view.addModel(text, data.format === "cif" ? "mcif" : "pdb", { doAssembly: false, noSecondaryStructure: false });
     var atoms = model.selectedAtoms({});
@@ -200,8 +201,8 @@
       focus = { key: key, x: x, y: y, z: z, near: near };
       if (data.maps.length) el("extent").value = "focus";
       refresh();
-      view.zoomTo({ predicate: function (a) { return near.has(keyOf(a)); } }, 500);
-      view.zoom(1.3, 500);
+      view.zoomTo({ predicate: function (a) { return near.has(keyOf(a)); } }, 500 * still);
+      view.zoom(1.3, 500 * still);
       view.setSlab(-SLAB, SLAB);
       status.textContent = r.name + " " + r.resi + " of chain " + r.chain + (r.b ? ", mean B " + number(r.b) + " Å²" : "") + ".";
       return true;
@@ -213,7 +214,7 @@
       document.querySelectorAll("tr.chosen").forEach(function (t) { t.classList.remove("chosen"); });
       status.textContent = "";
       refresh();
-      whole(400);
+      whole(400 * still);
     }
     // zoomTo fits the height; a narrow view (a phone) needs the width to fit as well
     function whole(time) {
