@@ -72,7 +72,8 @@ def _text(data: bytes, source: str, kind: Kind) -> str:
     if kind not in ("pdb", "mmcif", "cif"):
         return ""
     text = decode(data, source).replace("\r\n", "\n").replace("\r", "\n")
-    return _CONTROL.sub(" ", text)
+    text = _CONTROL.sub(" ", text)
+    return text.encode("ascii", "replace").decode() if kind == "pdb" else text  # one column per character
 
 
 def _parse_pdb(text: str, source: str) -> tuple[gemmi.Structure, list[Finding], LineOf]:

@@ -14,6 +14,7 @@ from consilience.errors import Finding, InputError, clean
 from consilience.files import decode, read_bytes, recognise_bytes
 from consilience.structure.read import PARSE_ERRORS, parse_cif
 
+_ASCII = bytes(b if b < 0x80 else 0x3F for b in range(256))  # titles in other encodings are no reason to stop
 _MERGE = "merge the data first (aimless, or dials.merge) and give the merged file"
 
 
@@ -43,7 +44,8 @@ def open_reflections(path: str | Path) -> tuple[gemmi.Mtz, np.ndarray | None, li
 
 
 def _open_mtz(data: bytes, source: str) -> gemmi.Mtz:
-    _check_header(data, source)
+    start = _check_header(data, source)
+    data = data[:start] + data[start:].translate(_ASCII)
     with tempfile.NamedTemporaryFile(suffix=".mtz") as copy:  # gemmi reads MTZ from disk only
         copy.write(data)
         copy.flush()
@@ -56,8 +58,8 @@ def _open_mtz(data: bytes, source: str) -> gemmi.Mtz:
     return mtz
 
 
-def _check_header(data: bytes, source: str) -> None:
-    """The reflections that NCOL claims must fit between byte 80 and the header, the header into the file."""
+def _check_header(data: bytes, source: str) -> int:
+    """Where the header begins. The reflections that NCOL claims must end before it, and it must lie in the file."""
     what = "the MTZ file is truncated or its header is corrupt"
     fix = "copy or download it again"
     if len(data) < 84:
@@ -82,6 +84,7 @@ def _check_header(data: bytes, source: str) -> None:
         what = "the MTZ header claims more reflections than the size of the file allows (truncated or corrupt)"
         found = f"{columns} columns of {rows} reflections = {claimed} bytes, but the data end at byte {start}"
         raise InputError(what, where=source, found=found, fix=fix)
+    return start
 
 
 def _check(mtz: gemmi.Mtz, source: str) -> None:
