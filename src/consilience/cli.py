@@ -300,3 +300,7 @@ def _traceback() -> None:
     import traceback
 
     traceback.print_exc()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

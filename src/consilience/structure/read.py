@@ -94,7 +94,8 @@ def _scan_pdb(text: str, source: str) -> tuple[list[Finding], dict[tuple[str, ..
     short: list[str] = []
     bad: list[tuple[str, str, str]] = []  # field, place, text
     no_b = 0
-    for number, line in enumerate(text.split("\n"), 1):
+    records = text.split("\n")  # the last is what follows the last line end: of a whole file, nothing
+    for number, line in enumerate(records, 1):
         record = line[:6].upper()
         if record == "ENDMDL":
             break
@@ -103,7 +104,7 @@ def _scan_pdb(text: str, source: str) -> tuple[list[Finding], dict[tuple[str, ..
         name = line[12:16].strip()
         chain, seqid = line[20:22].strip(), line[22:27].strip()
         where = f"{source}, line {number}, atom {name} of {line[17:20].strip()} {chain} {seqid}"
-        if len(line.rstrip()) < 54:
+        if len(line.rstrip()) < (66 if number == len(records) else 54):
             short.append(where)
             continue
         lines[chain, seqid, line[17:20].strip(), name, line[16:17].strip()] = number
@@ -116,7 +117,9 @@ def _scan_pdb(text: str, source: str) -> tuple[list[Finding], dict[tuple[str, ..
     notes: list[Finding] = []
     if short:
         what = f"{len(short)} atom record(s) cut short: the file is truncated or damaged"
-        notes.append(Finding("error", what, short[0], "no x, y, z", "at least 54 columns", "copy the file again"))
+        notes.append(
+            Finding("error", what, short[0], "not all of x, y, z, occupancy, B", "80 columns", "copy the file again")
+        )
     if bad:
         field, where, raw = bad[0]
         what = f"{field} is not a finite number" + (f" ({len(bad)} atoms are damaged)" if len(bad) > 1 else "")
