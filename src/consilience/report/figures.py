@@ -239,7 +239,7 @@ def heat(
     layout["xaxis"]["showgrid"] = layout["yaxis"]["showgrid"] = False
     for axis, span in ((layout["xaxis"], x1 - x0), (layout["yaxis"], y1 - y0)):
         if 350 <= span <= 370:  # a full turn in degrees
-            axis |= {"tick0": 0, "dtick": 60}
+            axis |= {"tick0": 0, "dtick": 90}
     png = _png(z[::-1], low, high, scale, faint)
     layout["images"] = [
         {
