@@ -99,12 +99,10 @@ def main() -> None:
             files = [f for f in RESULTS if (out / f).read_bytes() != (whole / f).read_bytes()]
             good = not files and cycles_of(out) == cycles_of(whole)
             identical += good
-            state = "killed" if was_killed else "had ended"
-            print(
-                f"  {after:5.1f} s {state}, folder {'kept' if kept else 'not yet made'}: {'identical' if good else files}"
-            )
+            state = ("killed" if was_killed else "had ended") + (", folder kept" if kept else ", no folder yet")
+            print(f"  {after:5.1f} s {state}: {'identical' if good else files}")
         print(
-            f"{case.name}: resumed bit-identical after kill -9: {identical} of {args.kills} (run of {duration:.1f} s)"
+            f"{case.name}: kill -9, then --resume: {identical} of {args.kills} bit-identical ({duration:.1f} s a run)"
         )
 
 
