@@ -78,7 +78,8 @@ def lines(text: str | None) -> list[list[str]]:
 
 
 def clip(value: str, limits: tuple[float, float]) -> float:
-    return min(max(float(value), limits[0]), limits[1])
+    """The esd within the limits; '=0.03' is taken as it is (bonds to metals, whose spread is real)."""
+    return float(value[1:]) if value.startswith("=") else min(max(float(value), limits[0]), limits[1])
 
 
 def unordered(key: tuple[str, ...], table: Mapping) -> tuple[str, ...]:

@@ -70,6 +70,8 @@ def components(energy: list[tuple[object, ...]]) -> list[Component]:
 def write(folder: Path) -> None:
     """Write every file of the library into `folder`."""
     energy = list(energy_rows(table("energy_types")))
+    if len({row[0] for row in energy}) != len(energy):
+        raise ValueError("an energy type stands twice in the table")
     comps = components(energy)
     data = table("links")
     links = []
