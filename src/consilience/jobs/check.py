@@ -215,14 +215,32 @@ def _restraints(
 
     assert isinstance(model.content, Structure)
     places: dict[str, list[str]] = {}
+    atoms: dict[str, dict[str, str]] = {}  # residue name: heavy atom name: first place
     for chain in model.content.hierarchy[0]:
         for res in chain:
-            places.setdefault(res.name, []).append(f"{chain.name} {res.seqid}")
+            place = f"{chain.name} {res.seqid}"
+            places.setdefault(res.name, []).append(place)
+            known = atoms.setdefault(res.name, {})
+            for atom in res:
+                if not atom.is_hydrogen():
+                    known.setdefault(atom.name, place)
     try:
-        _, found, missing = load_library(places, ligands=dictionaries, monlib=Path(monlib) if monlib else None)
+        library, found, missing = load_library(places, ligands=dictionaries, monlib=Path(monlib) if monlib else None)
     except InputError as err:
         return [err.finding]
     out = [f for f in found if f.level != "note"]
+    for name, names in atoms.items():
+        if name not in library.monomers:
+            continue
+        described = {a.id for a in library.monomers[name].atoms} | {"OXT"}
+        odd = [f"{a} ({place})" for a, place in names.items() if a not in described]
+        if odd:
+            what = (
+                f"{len(odd)} atom name(s) of residue {name} are not in its restraint dictionary: no restraints for them"
+            )
+            shown = ", ".join(odd[:5]) + (", ..." if len(odd) > 5 else "")
+            fix = "rename the atoms, or give the dictionary that the model was made with (--ligand)"
+            out.append(Finding("warn", what, f"{model.file}, {shown}", fix=fix))
     for name in missing:
         shown = ", ".join(places[name][:5]) + (", ..." if len(places[name]) > 5 else "")
         out.append(
