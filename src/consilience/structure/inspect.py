@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import gemmi
 import numpy as np
@@ -265,10 +264,12 @@ def _duplicates(t: AtomTable) -> list[Finding]:
     )
     finite = np.isfinite(t.xyz).all(axis=1)
     repeated = set(again)
-    order = [i for i in np.lexsort(np.round(t.xyz, 3).T).tolist() if finite[i]]
+    order = np.lexsort(np.round(t.xyz, 3).T)
+    order = order[finite[order]]
+    touching = np.flatnonzero(np.abs(np.diff(t.xyz[order], axis=0)).max(axis=1, initial=0.0) <= 1e-3)
     same: list[int] = []
-    for a, b in pairwise(order):
-        if np.abs(t.xyz[a] - t.xyz[b]).max() > 1e-3 or {a, b} & repeated or t.altloc[a] != t.altloc[b]:
+    for a, b in ((int(order[k]), int(order[k + 1])) for k in touching):
+        if {a, b} & repeated or t.altloc[a] != t.altloc[b]:
             continue
         if t.occ[a] > 0 and t.occ[b] > 0 and t.occ[a] + t.occ[b] > 1.05:
             same.append(max(a, b))

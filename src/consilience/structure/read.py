@@ -17,6 +17,9 @@ from consilience.structure.inspect import atom_table, inspect_structure, reset_b
 # what gemmi raises on damaged input
 PARSE_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, OverflowError, UnicodeError, KeyError)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_XYZ = r"(?:   \d|  -\d|  \d\d| -\d\d| \d{3}|-\d{3}|\d{4})\.\d{3}"
+_OCC_B = r"(?:  \d| -\d| \d\d|-\d\d|\d{3})\.\d\d"
+_WELL_FORMED = re.compile(rf".{{30}}(?:{_XYZ}){{3}}(?:{_OCC_B}){{2}}")
 _FIELDS = (
     ("x coordinate", 30, 38),
     ("y coordinate", 38, 46),
@@ -101,13 +104,15 @@ def _scan_pdb(text: str, source: str) -> tuple[list[Finding], dict[tuple[str, ..
             break
         if record not in ("ATOM  ", "HETATM"):
             continue
-        name = line[12:16].strip()
+        name, residue = line[12:16].strip(), line[17:20].strip()
         chain, seqid = line[20:22].strip(), line[22:27].strip()
-        where = f"{source}, line {number}, atom {name} of {line[17:20].strip()} {chain} {seqid}"
+        lines[chain, seqid, residue, name, line[16:17].strip()] = number
+        if _WELL_FORMED.match(line):
+            continue
+        where = f"{source}, line {number}, atom {name} of {residue} {chain} {seqid}"
         if len(line.rstrip()) < (66 if number == len(records) else 54):
             short.append(where)
             continue
-        lines[chain, seqid, line[17:20].strip(), name, line[16:17].strip()] = number
         no_b += not line[60:66].strip()
         field = _damaged_field(line)
         if field:
