@@ -267,3 +267,36 @@ def test_cis_proline_and_disulfides_are_linked(data_dir):
     assert {"TRANS", "PTRANS", "PCIS"} <= links
     assert {link.link_id for link in model.topo.extras} == {"disulf"}
     assert not any(name == "HG" and residue == "CYS" for _, number, residue, name in model.hydrogens if number == "7")
+
+
+@pytest.mark.parametrize("names", [("DT", "DA", "DG"), ("A", "U", "G")])
+def test_nucleotides_are_linked(names):
+    library = load_library(names)[0]
+    chain, rng = gemmi.Chain("A"), np.random.default_rng(0)
+    end = gemmi.Position(0, 0, 0)
+    for number, name in enumerate(names, 1):
+        residue = gemmi.Residue()
+        residue.name, residue.seqid = name, gemmi.SeqId(number, " ")
+        for a in library.monomers[name].atoms:
+            if a.is_hydrogen() or (number > 1 and a.id == "OP3"):
+                continue
+            atom = gemmi.Atom()
+            atom.name, atom.element, atom.pos = a.id, a.el, gemmi.Position(*(rng.normal(size=3) + 8 * number))
+            if a.id == "P":
+                atom.pos = end + gemmi.Position(1.6, 0, 0)
+            elif a.id == "O3'":
+                end = atom.pos
+            residue.add_atom(atom)
+        chain.add_residue(residue)
+    st, model = gemmi.Structure(), gemmi.Model(1)
+    model.add_chain(chain)
+    st.add_model(model)
+    st.setup_entities()
+    topo = gemmi.prepare_topology(st, library, 0, gemmi.HydrogenChange.NoChange, warnings=None)
+    links = [link.link_id for c in topo.chain_infos for r in c.res_infos for link in r.prev]
+    assert links == ["p", "p"]
+    values = {(b.atoms[0].name, b.atoms[1].name): b.restr.value for b in topo.bonds}
+    assert values["O3'", "P"] == pytest.approx(1.607)
+    components = [r.get_final_chemcomp("\0") for c in topo.chain_infos for r in c.res_infos]
+    assert ["OP3" in {a.id for a in c.atoms} for c in components] == [True, False, False]
+    assert [c.rt.get_bond("P", "OP1").value for c in components] == pytest.approx([1.51, 1.485, 1.485])

@@ -64,7 +64,7 @@ def from_block(block: gemmi.cif.Block) -> IdealComponent | None:
 def from_biotite(name: str) -> IdealComponent | None:
     """The component from the CCD inside biotite; None where it is not installed or does not know the name."""
     try:
-        from biotite.structure.info.ccd import get_from_ccd
+        from biotite.structure.info.ccd import get_from_ccd  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None
 
