@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -263,7 +264,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit status; no exception leaves it, tracebacks only with --debug."""
     argv = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 must not stop a run at an Å
     debug = "--debug" in argv
     try:

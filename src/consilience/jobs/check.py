@@ -47,7 +47,10 @@ class FileReport:
     @property
     def level(self) -> Literal["ok", "note", "warn", "error"]:
         """The worst level among the findings."""
-        return max((f.level for f in self.findings), key=_ORDER.__getitem__, default="ok")
+        worst: Literal["ok", "note", "warn", "error"] = "ok"
+        for f in self.findings:
+            worst = f.level if _ORDER[f.level] > _ORDER[worst] else worst
+        return worst
 
     @property
     def kind_name(self) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import yaml
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
 
 from consilience.errors import InputError, clean
 from consilience.files import decode, read_bytes, recognise_bytes
@@ -28,7 +30,7 @@ class _Loader(yaml.SafeLoader):
             self.aliases += 1
             if self.aliases > MAX_ALIASES:
                 mark = self.peek_event().start_mark
-                raise yaml.composer.ComposerError(None, None, f"more than {MAX_ALIASES} aliases", mark)
+                raise ComposerError(None, None, f"more than {MAX_ALIASES} aliases", mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
@@ -38,7 +40,7 @@ class _Loader(yaml.SafeLoader):
                 continue
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, (str, int, float, bool)) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"duplicate key '{key}'", key_node.start_mark)
+                raise ConstructorError(None, None, f"duplicate key '{key}'", key_node.start_mark)
             if isinstance(key, (str, int, float, bool)):
                 seen.add(key)
         return super().construct_mapping(node, deep)

@@ -262,7 +262,7 @@ def _duplicates(t: AtomTable) -> list[Finding]:
         expected="each atom once",
         fix="remove one of the two, or give them different altlocs",
     )
-    finite = np.isfinite(t.xyz).all(axis=1)
+    finite = np.asarray(np.isfinite(t.xyz).all(axis=1))
     repeated = set(again)
     order = np.lexsort(np.round(t.xyz, 3).T)
     order = order[finite[order]]
