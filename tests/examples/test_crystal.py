@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import gemmi
@@ -32,9 +33,10 @@ def true() -> gemmi.Structure:
 
 
 @pytest.fixture(scope="module")
-def topo(true: gemmi.Structure) -> gemmi.Topo:
-    names = sorted({r.name for chain in true[0] for r in chain})
-    return gemmi.prepare_topology(true, load_library(names)[0])
+def topo(true: gemmi.Structure) -> Iterator[gemmi.Topo]:
+    library, _, _ = load_library(sorted({r.name for chain in true[0] for r in chain}))
+    yield gemmi.prepare_topology(true, library)
+    del library  # the topology points into it
 
 
 def _column(path: str, label: str) -> np.ndarray:
