@@ -117,6 +117,24 @@ def test_dictionary_without_a_component_is_refused(tmp_path, text):
         load_library(["ALA"], ligands=[path])
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("SO4 S O1 deloc", "SO4 S O9 deloc", "O9"),
+        ("SO4 S O1 deloc n 1.472", "SO4 S O1 deloc n ?", "no usable ideal value"),
+        ("O1 S O2 109.47", "O1 S O2 999.00", "no usable ideal value"),
+    ],
+)
+def test_unusable_dictionary_is_refused(tmp_path, old, new, message):
+    path = tmp_path / "so4.cif"
+    text = own_file("SO4")
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=message) as error:
+        load_library(["SO4"], ligands=[path])
+    assert "so4.cif" in str(error.value)
+
+
 def test_folder_that_is_no_library_is_refused(tmp_path):
     with pytest.raises(InputError, match="not a monomer library"):
         load_library(["ALA"], monlib=tmp_path)

@@ -107,9 +107,28 @@ def _read_dictionary(library: gemmi.MonLib, path: Path) -> list[Finding]:
         raise InputError("the component dictionary cannot be used", where=str(path), found=str(e)) from e
     for block in components:
         name = block.name.removeprefix("comp_")
+        _check_component(library.monomers[name], path)
         if name in known:
             findings.append(Finding("warn", f"{name} is defined twice; the first definition is used", where=str(path)))
     return findings
+
+
+def _check_component(component: gemmi.ChemComp, path: Path) -> None:
+    """Raise InputError where a restraint names an absent atom or has no ideal value."""
+    atoms = {a.id for a in component.atoms}
+    rt = component.rt
+    tables = [("bond", rt.bonds, ("id1", "id2"), 0.3, 5.0), ("angle", rt.angles, ("id1", "id2", "id3"), 1.0, 180.1)]
+    for kind, restraints, places, low, high in tables:
+        for r in restraints:
+            ids = [getattr(r, p).atom for p in places]
+            where = f"{path}, {component.name} {kind} {'-'.join(ids)}"
+            absent = [a for a in ids if a not in atoms]
+            if absent:
+                raise InputError(f"a {kind} names atom {absent[0]}, which the component does not have", where=where)
+            if not (low < r.value < high and r.esd >= 0):
+                expected = f"a value between {low:g} and {high:g} and an esd"
+                found = f"value {r.value:g}, esd {r.esd:g}"
+                raise InputError(f"a {kind} has no usable ideal value", where=where, found=found, expected=expected)
 
 
 def _component_file(folder: Path, name: str) -> Path | None:
