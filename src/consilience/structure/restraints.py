@@ -147,7 +147,7 @@ class Geometry(eqx.Module):
     def _residuals(self, xyz: jax.Array) -> dict[str, jax.Array]:
         return {**self.restraints.residuals(xyz), "contact": self.contacts.residuals(xyz)}
 
-    def curvature(self, model: Model) -> dict[str, sp.csc_matrix]:
+    def curvature(self, model: Model, obs: Any = None) -> dict[str, sp.csc_matrix]:
         """Gauss-Newton matrix J'J of all residuals with respect to xyz (3n, 3n)."""
         xyz = np.asarray(model["xyz"])
         blocks = _jacobians(xyz, self)

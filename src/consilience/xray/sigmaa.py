@@ -25,9 +25,6 @@ class ErrorModel:
         """(D, S) at reflections (m,)."""
         return np.interp(inv_d2, self.nodes, self.d), np.exp(np.interp(inv_d2, self.nodes, self.log_s))
 
-    def scaled(self, d: float, s: float) -> ErrorModel:
-        return ErrorModel(self.nodes, np.clip(self.d * d, 0.01, 1.3), self.log_s + np.log(s), self.kappa)
-
 
 @dataclass(frozen=True)
 class AmplitudeData:
@@ -130,12 +127,28 @@ def fit_error_model(data: AmplitudeData, per_node: int = 250, smooth: float = 2.
 
 
 def correct_error_model(model: ErrorModel, held_out: AmplitudeData) -> ErrorModel:
-    """The same shape with D and S scaled by one factor each, by maximum likelihood on reflections that the fit did not see."""
+    """The same shape with log S raised by a quadratic and D scaled by a line in 1/d^2, by maximum likelihood on reflections that
+    the fit did not see: where parameters are many the fitted reflections understate S, most at high resolution.
+    """
     d, s = model.at(held_out.inv_d2)
+    span = model.nodes[-1] - model.nodes[0]
+
+    def basis(inv_d2):
+        t = 2 * (inv_d2 - model.nodes[0]) / span - 1
+        return np.stack([np.ones_like(t), t, t * t], 1)
+
+    x = basis(held_out.inv_d2)
+    width = np.array([0.1, 0.1, 1.0, 1.0])  # prior standard deviations: D (level, slope), log S (slope, bend)
 
     def objective(p):
-        value, slope_d, slope_s, _ = _nll_and_slopes(held_out, d * p[0], s * np.exp(p[1]), model.kappa)
-        return value + 20 * (p[0] - 1) ** 2, np.array([(slope_d * d).sum() + 40 * (p[0] - 1), slope_s.sum()])
+        value, slope_d, slope_s, _ = _nll_and_slopes(
+            held_out, d * (1 + x[:, :2] @ p[:2]), s * np.exp(x @ p[2:]), model.kappa
+        )
+        pull = np.r_[p[:2] / width[:2] ** 2, 0.0, p[3:] / width[2:] ** 2]
+        return value + 0.5 * pull @ p, np.r_[(slope_d * d) @ x[:, :2], slope_s @ x] + pull
 
-    fit = minimize(objective, np.array([1.0, 0.3]), jac=True, method="L-BFGS-B", bounds=[(0.5, 1.2), (-0.5, 4.0)])
-    return model.scaled(float(fit.x[0]), float(np.exp(fit.x[1])))
+    bounds = [(-0.3, 0.2), (-0.3, 0.3), (-1.0, 5.0), (-3.0, 3.0), (-3.0, 3.0)]
+    fit = minimize(objective, np.r_[0.0, 0.0, 0.3, 0.0, 0.0], jac=True, method="L-BFGS-B", bounds=bounds)
+    at_nodes = basis(model.nodes)
+    new_d = np.clip(model.d * (1 + at_nodes[:, :2] @ fit.x[:2]), 0.01, 1.2)
+    return ErrorModel(model.nodes, new_d, model.log_s + at_nodes @ fit.x[2:], model.kappa)
