@@ -212,7 +212,7 @@ def _run(given: dict[str, Any]) -> RunOptions:
         quiet=silent,
         json=given["json_"],
         debug=given["debug"],
-        command=("consil", *sys.argv[1:]),
+        command=("consil", *click.get_current_context().obj),
         say=say,
         warn=_warn,
     )
@@ -268,7 +268,7 @@ def main(argv: list[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 must not stop a run at an Å
     debug = "--debug" in argv
     try:
-        status = cli.main(args=argv, prog_name="consil", standalone_mode=False)
+        status = cli.main(args=argv, prog_name="consil", standalone_mode=False, obj=tuple(argv))
         return status if isinstance(status, int) else 0
     except click.exceptions.Abort:
         _error("interrupted")

@@ -292,6 +292,7 @@ def test_options_of_refine_arrive(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert (options.labels, options.d_min, options.cycles, options.adp, options.b) == ("F,SIGF", 2.0, 7, "aniso", False)
     assert options.make_free == "shells" and options.weights == {"geometry": 2.0, "adp": 0.5}
     assert options.ligands == (Path("l.cif"),) and options.jelly_body and options.occupancy == "partial"
+    assert run.command[:3] == ("consil", "refine", "a.pdb")
     assert run.seed == 5 and run.device == "cpu" and options.xyz
     assert main(["refine", "--hklin", "b.mtz", "--model", "a.pdb"]) == 0
     assert set(job.called["files"]) == {Path("a.pdb"), Path("b.mtz")} and job.called["options"].weights is None
