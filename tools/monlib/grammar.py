@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 # Standard deviations of small-molecule samples outside these limits are moved to them: in proteins at atomic
-# resolution bonds of all kinds spread by 0.010-0.015 A and angles by 1.2-2.5 deg (Jaskolski et al. (2007) Acta Cryst.
+# resolution bonds of all kinds spread by little over 0.01 A and angles by 1-2 deg (Jaskolski et al. (2007) Acta Cryst.
 # D63, 611-620; Berkholz et al. (2009) Structure 17, 1316-1325).
-BOND_ESD = (0.010, 0.014)
-ANGLE_ESD = (1.0, 2.5)
+BOND_ESD = (0.010, 0.012)
+ANGLE_ESD = (1.0, 2.0)
 PLANE_ESD = 0.02
 
 
