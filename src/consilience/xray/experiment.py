@@ -76,6 +76,7 @@ class Fitted:
 
     scale: Scale
     errors: ErrorModel
+    fitted_errors: ErrorModel  # before the correction by held-out reflections
     f_calc: np.ndarray  # atoms alone, absolute scale
     f_model: np.ndarray  # k (F_c + solvent)
     d: np.ndarray
@@ -116,14 +117,16 @@ def refit(
     crystal: Crystal,
     everywhere: ReflectionIndex,
     structure: Structure,
-    previous: Fitted | None = None,
+    *,
+    scale: Scale | None = None,
     errors: ErrorModel | None = None,
+    guess: ErrorModel | None = None,
 ) -> tuple[Diffraction, Model, Fitted]:
     """Solvent mask, scale and error model for the atoms as they are; returns the term, the model, and what was fitted.
 
     The isotropic part of the scale goes into the atomic B (the model changes by that much): the scale left in the term is
     traceless. `errors` fixes the error model; otherwise its shape comes from the fitted reflections and its level from
-    the steer set. Free reflections are computed for display, never looked at.
+    the steer set; `scale` and `guess` are where the fits start. Free reflections are computed for display, never looked at.
     """
     b = np.array(model["b"])
     u = np.array(model["u"]) if "u" in model else None
@@ -140,7 +143,7 @@ def refit(
         reflections.hkl[work],
         reflections.cell,
         reflections.spacegroup,
-        previous.scale if previous else None,
+        scale,
     )
     shift = scale.b_overall
     lowest = b.min() if u is None else min(b.min(), 8 * np.pi**2 * np.linalg.eigvalsh(_tensor(u)).min())
@@ -154,9 +157,10 @@ def refit(
     solvent = scale.solvent(crystal.inv_d2) * f_mask
     overall = scale.overall(scattering_vectors(reflections.hkl, reflections.cell))
     f_model = overall * (f_calc + solvent)
+    shape = errors or guess
     if errors is None:
         fitted = work & ~crystal.steer if crystal.steer.any() else work
-        errors = fit_error_model(crystal.amplitudes(fitted, f_model))
+        shape = errors = fit_error_model(crystal.amplitudes(fitted, f_model), start=guess)
         if crystal.steer.any():
             errors = correct_error_model(errors, crystal.amplitudes(crystal.steer, f_model))
     d, s = errors.at(crystal.inv_d2)
@@ -169,7 +173,7 @@ def refit(
         term,
         (solvent[work], overall[work], d[work], total[work]),
     )
-    return term, model, Fitted(scale, errors, f_calc, f_model, d, total, fom)
+    return term, model, Fitted(scale, errors, shape or errors, f_calc, f_model, d, total, fom)
 
 
 def _expanded(term: Diffraction, b: np.ndarray, u: np.ndarray | None):

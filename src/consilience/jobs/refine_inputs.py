@@ -1,0 +1,124 @@
+"""Read and check everything a refinement starts from: model, reflections, dictionaries; refuse what cannot be done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gemmi
+
+from consilience.errors import Finding, InputError, raise_errors
+from consilience.files import recognise
+from consilience.jobs.options import RefineOptions
+from consilience.structure.atoms import Structure
+from consilience.structure.library import load_library
+from consilience.structure.read import read_structure
+from consilience.structure.topology import Topology, build_topology
+from consilience.xray.consistency import adopt_cell, compare
+from consilience.xray.read import read_reflections
+from consilience.xray.reflections import Reflections
+
+NOT_YET = {
+    "potential": "--potential",
+    "twin": "--twin",
+    "rigid_first": "--rigid-first",
+    "jelly_body": "--jelly-body",
+    "ncs": "--ncs",
+}
+
+
+@dataclass(frozen=True)
+class RefineInputs:
+    """What was read: the model as given and without hydrogens, its topology, the data, and all findings."""
+
+    given: Structure
+    structure: Structure
+    topology: Topology
+    reflections: Reflections
+    findings: tuple[Finding, ...]
+    paths: tuple[Path, ...]
+
+
+def load_inputs(files: Sequence[Path], options: RefineOptions, seed: int) -> RefineInputs:
+    """Recognise files by content, read them, and match the model to restraints and data.
+
+    Raises InputError for anything that must stop a refinement, before any work.
+    """
+    refuse_unavailable(options)
+    by_kind: dict[str, list[Path]] = {"model": [], "data": [], "dictionary": []}
+    for path in map(Path, files):
+        kind = recognise(path)
+        place = {"pdb": "model", "mmcif": "model", "mtz": "data", "sf-mmcif": "data", "unmerged": "data"}.get(kind, kind)
+        if place not in by_kind:
+            expected = "a model (PDB, mmCIF), reflections (MTZ, SF-mmCIF) or a restraint dictionary (CIF)"
+            raise InputError("a refinement cannot use this file", str(path), kind, expected)
+        by_kind[place].append(path)
+    for place, what in (("model", "model (PDB or mmCIF)"), ("data", "reflection file (MTZ or SF-mmCIF)")):
+        if len(by_kind[place]) != 1:
+            found = ", ".join(map(str, by_kind[place])) or "none"
+            raise InputError(f"a refinement takes exactly one {what}", found=found)
+    given = read_structure(by_kind["model"][0])
+    reflections = read_reflections(
+        by_kind["data"][0],
+        labels=options.labels,
+        free_value=options.free_value,
+        make_free=options.make_free,
+        d_min=options.d_min,
+        d_max=options.d_max,
+        seed=seed,
+    )
+    findings = [*given.findings, *reflections.findings, *compare(given, reflections)]
+    raise_errors(findings)
+    given = adopt_cell(given, reflections)
+    structure = given.without_hydrogens()
+    names = {r.name for chain in structure.hierarchy[0] for r in chain}
+    dictionaries = [*options.ligands, *by_kind["dictionary"]]
+    library, found, missing = load_library(sorted(names), ligands=dictionaries, monlib=options.monlib)
+    findings += [f for f in found if f.level != "note"]
+    if missing:
+        raise InputError(_undescribed(structure, missing))
+    topology = build_topology(structure, library)
+    return RefineInputs(given, structure, topology, reflections, tuple(findings), tuple(map(Path, files)))
+
+
+def refuse_unavailable(options: RefineOptions) -> None:
+    """Options of the contract that are not built yet are refused by name, never ignored."""
+    for field, option in NOT_YET.items():
+        if getattr(options, field):
+            raise InputError(f"{option} is not available in this version", fix=f"run without {option}")
+    if options.adp == "aniso":
+        raise InputError("--adp aniso is not available in this version", fix="use --adp iso")
+    if options.occupancy != "none":
+        raise InputError("--occupancy partial is not available in this version", fix="use --occupancy none")
+    known = {"xray", "geometry", "adp"}
+    for name in options.weights or {}:
+        if name not in known:
+            raise InputError(f"--weight names an unknown term {name}", found=name, expected=", ".join(sorted(known)))
+
+
+def _undescribed(structure: Structure, missing: Sequence[str]) -> Finding:
+    places = []
+    for chain in structure.hierarchy[0]:
+        places += [f"{r.name} {chain.name} {r.seqid}" for r in chain if r.name in missing]
+    return Finding(
+        "error",
+        f"no restraint dictionary describes {', '.join(missing)} (unknown ligand or monomer)",
+        f"{structure.source}: {', '.join(places[:8])}{', ...' if len(places) > 8 else ''}",
+        fix=f"give a dictionary (--ligand {missing[0]}.cif), a monomer library (--monlib DIR, $CLIBD_MON), "
+        "or install the CCD: pip install 'consilience[ccd]'",
+    )
+
+
+def composition(structure: Structure) -> str:
+    """One line on what the model holds."""
+    chains = structure.hierarchy[0]
+    waters = sum(1 for c in chains for r in c if r.is_water())
+    residues = sum(1 for c in chains for r in c) - waters
+    return f"{len(structure)} atoms, {residues} residues, {waters} waters, {len(list(chains))} chains"
+
+
+def resolution_range(cell: gemmi.UnitCell, reflections: Reflections) -> tuple[float, float]:
+    """(d_max, d_min) in Å."""
+    d = reflections.d
+    return float(d.max()), float(d.min())

@@ -1,0 +1,170 @@
+"""The refinement as a problem for core.fit: blocks, terms, and how everything that follows the atoms is prepared anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import equinox as eqx
+import numpy as np
+
+from consilience.core.fit import Carry, Prepared
+from consilience.core.params import Block, Model, Positive
+from consilience.core.stages import Stage
+from consilience.structure.atoms import Structure
+from consilience.structure.contacts import Contacts, find_contacts
+from consilience.structure.restraints import Geometry, rmsz
+from consilience.structure.topology import Riding, Topology
+from consilience.xray.adp import Similarity, similar_pairs
+from consilience.xray.experiment import Crystal, Fitted, refit, start_term
+from consilience.xray.likelihood import amplitude_nll
+from consilience.xray.scaling import Scale
+from consilience.xray.scattering import Source
+from consilience.xray.sigmaa import ErrorModel
+from consilience.xray.statistics import correlation, r_factor
+from consilience.xray.structure_factors import ReflectionIndex
+from consilience.xray.term import Atoms, Diffraction, Target
+
+Z_TOP = 0.95  # bond r.m.s.Z above which the steer score is penalised
+B_RANGE = (1.0, 500.0)  # Å^2
+
+
+@dataclass
+class Refinement:
+    """Structure, topology and crystal of one refinement. `prepare` is pure: its result depends on its arguments only."""
+
+    structure: Structure  # heavy atoms
+    topology: Topology
+    crystal: Crystal
+    target: Target = "ml"
+    source: Source = "xray"
+    fitted: Fitted | None = None  # of the last preparation, for the files
+    _plan: Diffraction | None = field(default=None, repr=False)
+
+    def start(self) -> Model:
+        s = self.structure
+        return Model.of(
+            xyz=Block.of(s.xyz),
+            b=Block.of(np.clip(s.b_iso, *B_RANGE), Positive()),
+            occ=Block.of(s.occ),
+        )
+
+    def prepare(self, model: Model, carry: Carry, stage: Stage | None) -> Prepared:
+        """Hydrogens, contacts, solvent, scale and error model for the atoms as they are; all scores."""
+        final = stage is not None and stage.phase == "final"
+        model = model.with_values(b=np.clip(np.asarray(model["b"]), *B_RANGE))
+        xyz = np.asarray(model["xyz"])
+        riding = self.topology.ride(xyz)
+        reflections = self.crystal.reflections
+        contacts = find_contacts(
+            xyz,
+            riding,
+            self.topology.nonbonded,
+            reflections.cell,
+            reflections.spacegroup,
+            self.structure.occ,
+            capacity=int(carry.get("contacts", 0)),
+        )
+        term = eqx.tree_at(lambda t: t.atoms, self._term(riding), _scatterers(len(xyz), riding))
+        term, model, fitted = refit(
+            term,
+            model,
+            self.crystal,
+            self._everywhere,
+            self.structure,
+            scale=_scale_of(carry),
+            errors=_errors_of(carry, "errors") if final else None,
+            guess=_errors_of(carry, "fitted_errors"),
+        )
+        self.fitted = fitted
+        geometry = Geometry(self.topology.restraints, contacts)
+        terms = {"xray": term, "geometry": geometry, "adp": self._similarity()}
+        obs = {"xray": self.crystal.observed(include_steer=final)}
+        z = rmsz(geometry, xyz)
+        scores, free, steer = self._scores(fitted, z)
+        return Prepared(
+            model,
+            terms,
+            obs,
+            _carry(fitted, contacts),
+            None if final or steer is None else steer,
+            scores,
+            free,
+        )
+
+    def _term(self, riding: Riding) -> Diffraction:
+        if self._plan is None:
+            atoms = _scatterers(len(self.structure), riding)
+            self._plan = start_term(self.structure, atoms, self.crystal, self.source, self.target)
+            r = self.crystal.reflections
+            self._everywhere = ReflectionIndex.build(r.hkl, self._plan.plan.shape, r.cell, r.spacegroup)
+            s, t = self.structure, self.topology
+            self._pairs = similar_pairs(t.bonded, t.angled, s.xyz, s.altloc)
+        return self._plan
+
+    def _similarity(self) -> Similarity:
+        return Similarity(*self._pairs)
+
+    def _scores(self, fitted: Fitted, z: dict[str, float]) -> tuple[dict, dict, float | None]:
+        c = self.crystal
+        y, f = fitted.f_model, c.amplitude
+        free = c.reflections.free
+        fitted_only = c.work & ~c.steer
+        scores = {
+            "r_work": r_factor(f[c.work], y[c.work]),
+            "r_steer": r_factor(f[c.steer], y[c.steer]),
+            "cc_work": correlation(f[c.work], y[c.work]),
+            "rmsz": z,
+            "nll_work": _mean_nll(c, fitted, fitted_only),
+            "k_sol": fitted.scale.k_sol,
+            "b_sol": fitted.scale.b_sol,
+        }
+        steer = None
+        if c.steer.any():
+            scores["nll_steer"] = _mean_nll(c, fitted, c.steer)
+            steer = scores["nll_steer"] + 0.3 * max(0.0, z.get("bond", 0.0) - Z_TOP) ** 2
+        held_out = {
+            "r_free": r_factor(f[free], y[free]),
+            "cc_free": correlation(f[free], y[free]),
+            "nll_free": _mean_nll(c, fitted, free),
+        }
+        return scores, held_out, steer
+
+
+def _mean_nll(c: Crystal, fitted: Fitted, mask: np.ndarray) -> float:
+    if not mask.any():
+        return 0.0
+    nll = amplitude_nll(c.amplitude, np.abs(fitted.f_model), fitted.d, fitted.variance, c.centric)
+    return float(np.mean(np.asarray(nll)[mask]))
+
+
+def _scatterers(n: int, riding: Riding) -> Atoms:
+    return Atoms(
+        np.r_[np.arange(n), riding.parent],
+        np.r_[np.zeros((n, 3)), riding.offset],
+        np.r_[np.ones(n), riding.occ],
+    )
+
+
+def _carry(fitted: Fitted, contacts: Contacts) -> Carry:
+    s, e = fitted.scale, fitted.errors
+    return {
+        "contacts": np.array(len(contacts.ideal)),
+        "scale": np.array([s.k, s.k_sol, s.b_sol, s.b_overall]),
+        "scale_aniso": np.asarray(s.b_aniso, float),
+        "errors": np.stack([e.nodes, e.d, e.log_s]),
+        "fitted_errors": np.stack([e.nodes, fitted.fitted_errors.d, fitted.fitted_errors.log_s]),
+        "kappa": np.array(e.kappa),
+    }
+
+
+def _scale_of(carry: Carry) -> Scale | None:
+    if "scale" not in carry:
+        return None
+    k, k_sol, b_sol, b_overall = (float(v) for v in carry["scale"])
+    return Scale(k, carry["scale_aniso"], k_sol, b_sol, b_overall)
+
+
+def _errors_of(carry: Carry, name: str) -> ErrorModel | None:
+    if name not in carry:
+        return None
+    return ErrorModel(*carry[name], float(carry["kappa"]))

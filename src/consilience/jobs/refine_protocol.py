@@ -1,0 +1,63 @@
+"""The protocol of a refinement: its stages, and how weights follow geometry and the steer set from one to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from consilience.core.balance import Policy
+from consilience.core.fit import History
+from consilience.core.lbfgs import LBFGS
+from consilience.core.stages import Protocol, Stage
+
+SOLVER = LBFGS(max_step={"xyz": 0.4, "b": 0.5, "u": 0.5}, tolerance=3e-6)
+STEPS, FINAL_STAGES, PATIENCE = 5, 2, 3
+START = Policy(ratio={"geometry": 1.0, "adp": 1.0}, reference="xray", lo=0.15, hi=2.0)
+ADP_SHARE = 2.0  # weight of the ADP restraints over that of the geometry, once the refinement has started
+Z_TARGET, Z_LOWEST = 0.8, 0.55  # bond r.m.s.Z aimed at; every sign of overfitting lowers the aim
+WEIGHT_RANGE = (0.005, 20.0)
+
+
+def refinement_protocol(cycles: int, blocks: str, xyz: bool, b: bool, user: Mapping[str, float] | None) -> Protocol:
+    """Stages for a number of macrocycles, with the steer set in the last of them.
+
+    Joint: coordinates and displacement parameters together; alternate: in turn, two stages for each cycle. Weights that
+    the user gives are obeyed as they are.
+    """
+    if cycles == 0 or not (xyz or b):
+        return ()
+    chosen = [name for name, on in (("xyz", xyz), ("b", b)) if on]
+    turns = [tuple(chosen)] if blocks == "joint" else [(name,) for name in chosen]
+    policy = replace(START, fixed=dict(user or {}))
+    final = min(FINAL_STAGES, cycles - 1) if cycles > 1 else 0
+    patience = PATIENCE * len(turns)
+    main = [Stage(t, STEPS, SOLVER, weights=policy, patience=patience) for _ in range(cycles - final) for t in turns]
+    end = [
+        Stage(t, STEPS, SOLVER, weights=policy, phase="final", decide=False) for _ in range(final) for t in turns
+    ]
+    return tuple(main + end)
+
+
+def steered_weights(history: History, stage: Stage) -> Policy:
+    """Weights of the next stage from geometry and steer data.
+
+    The first stages use the ratio of gradient norms. Then the weight of the geometry is moved, by a factor of at most 1.6,
+    towards a bond r.m.s.Z of 0.8; each stage that did not improve the steer score lowers that aim, to no less than 0.55.
+    The ADP restraints keep a fixed ratio to the geometry. The free set is not in what this function may read.
+    """
+    policy = stage.weights
+    used = [h["weights"]["geometry"] for h in history if h["weights"].get("geometry")]
+    if not used or "geometry" in policy.fixed:
+        return policy
+    weight = float(used[-1])
+    settled = len(used) > 1
+    if stage.phase == "main" and settled:
+        z = history[-1]["scores"]["rmsz"].get("bond", Z_TARGET)
+        worse = sum(1 for h in history if h.get("phase") == "main" and not h.get("best", True))
+        aim = max(Z_LOWEST, Z_TARGET - 0.1 * worse)
+        weight *= float(np.clip(z / aim, 1 / 1.6, 1.6))
+    weight = float(np.clip(weight, *WEIGHT_RANGE))
+    follow = {"geometry": weight, "adp": ADP_SHARE * weight}
+    return replace(policy, fixed={**follow, **policy.fixed})
