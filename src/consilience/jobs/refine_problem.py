@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import equinox as eqx
 import numpy as np
 
-from consilience.core.fit import Carry, Prepared
+from consilience.core.fit import Carry, Fit, Prepared
+from consilience.core.gradcheck import check_gradients
 from consilience.core.params import Block, Model, Positive
 from consilience.core.stages import Stage
+from consilience.jobs.refine_result import Refined
+from consilience.jobs.refine_statistics import geometry_outliers, ramachandran_counts, residue_table
 from consilience.structure.atoms import Structure
 from consilience.structure.contacts import Contacts, find_contacts
-from consilience.structure.restraints import Geometry, rmsz
+from consilience.structure.restraints import Geometry, rms_deviations, rmsz
 from consilience.structure.topology import Riding, Topology
 from consilience.xray.adp import Similarity, similar_pairs
 from consilience.xray.experiment import Crystal, Fitted, refit, start_term
 from consilience.xray.likelihood import amplitude_nll
+from consilience.xray.maps import fourier_map, map_coefficients
 from consilience.xray.scaling import Scale
 from consilience.xray.scattering import Source
 from consilience.xray.sigmaa import ErrorModel
@@ -90,6 +95,48 @@ class Refinement:
             scores,
             free,
         )
+
+    def result(self, done: Fit, start: Structure) -> Refined:
+        """Everything the files and the report need, from the last state of a fit."""
+        fitted = self.fitted
+        assert fitted is not None
+        model = done.model
+        xyz = np.asarray(model["xyz"])
+        structure = self.structure.with_atoms(xyz=xyz, b_iso=np.asarray(model["b"]))
+        double, difference = map_coefficients(self.crystal, fitted)
+        maps = fourier_map(double, self.crystal), fourier_map(difference, self.crystal)
+        calculated = fourier_map(fitted.f_model, self.crystal)
+        geometry = done.state.terms["geometry"]
+        deviations = rms_deviations(geometry, xyz)
+        residues = residue_table(structure, maps[0], calculated)
+        return Refined(
+            structure,
+            start,
+            self.crystal,
+            fitted,
+            maps,
+            geometry_outliers(self.topology, xyz),
+            residues,
+            done.history,
+            {
+                "rmsz": done.state.scores["rmsz"],
+                "rmsd_bond": deviations["bond"],
+                "rmsd_angle": float(np.degrees(deviations["angle"])),
+                "ramachandran": ramachandran_counts(residues),
+            },
+        )
+
+    def check_gradients(self, done: Fit, directions: int) -> dict[str, Any]:
+        """Float64 check of every term at the final model, for the blocks that were refined."""
+        active = {b for h in done.history for b in h["active"]}
+        pairs = []
+        for name, term in done.state.terms.items():
+            blocks = sorted(active & term.reads)
+            found = check_gradients(
+                term, done.model, done.state.obs.get(name), blocks, directions=directions, order=2, step=1e-5
+            )
+            pairs += [e.as_dict() for e in found]
+        return {"max_rel_error": max((p["rel_error"] for p in pairs), default=0.0), "pairs": pairs}
 
     def _term(self, riding: Riding) -> Diffraction:
         if self._plan is None:

@@ -198,3 +198,13 @@ def rmsz(term: Geometry, xyz: np.ndarray) -> dict[str, float]:
         share = (target[:, 1:] > 0).mean() if kind == "plane" else 1.0
         out[kind] = float(value) / float(np.sqrt(share))
     return out
+
+
+def rms_deviations(term: Geometry, xyz: np.ndarray) -> dict[str, float]:
+    """Root mean square deviations from ideal bond lengths (Å) and angles (radians)."""
+    out = {}
+    for kind in ("bond", "angle"):
+        target = term.restraints.target[kind]
+        z = np.asarray(jax.vmap(RESIDUALS[kind])(xyz[term.restraints.index[kind]], target))[:, 0]
+        out[kind] = float(np.sqrt(np.mean((z * target[:, 1]) ** 2))) if len(z) else 0.0
+    return out

@@ -1,0 +1,132 @@
+"""consil refine: coordinates and B factors of a model against diffraction data."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from consilience.jobs.options import RefineOptions, RunOptions
+from consilience.jobs.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.refine_inputs import RefineInputs, composition, load_inputs
+
+STEER_SHARE = 0.05
+GRADIENT_DIRECTIONS = 2
+TOLERANCE = 1e-6  # of a gradient check
+
+
+@dataclass(frozen=True)
+class RefineResult:
+    """What `refine` returns: the summary as written, the folder, and the refined structure and arrays."""
+
+    summary: dict[str, Any]
+    folder: Path
+    refined: Any = None
+
+
+def refine(
+    files: Sequence[str | Path],
+    *,
+    output: Path | None = None,
+    options: RefineOptions | None = None,
+    run: RunOptions | None = None,
+) -> RefineResult:
+    """Refine a model against diffraction data; the command `consil refine`.
+
+    `files`: a model (PDB, mmCIF), reflections (MTZ, SF-mmCIF) and restraint dictionaries, in any order. Raises InputError for bad
+    input before anything is written, RunError where the run fails.
+    """
+    options = options or RefineOptions()
+    run = run or RunOptions(output=output)
+    inputs = load_inputs([Path(f) for f in files], options, run.seed)
+    model_path = inputs.given.source
+    folder = open_folder("refine", Path(model_path).name.split(".")[0], run, inputs.paths)
+    prepare_jax()
+    with interruptible(folder):
+        return _refine(inputs, options, folder, run)
+
+
+def prepare_jax() -> None:
+    """Float64, the XLA guard, and the compilation cache in a private folder of the user's."""
+    from consilience._xla import guard
+
+    guard()
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        cache = root / "consilience" / "xla"
+        try:
+            cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+            cache.chmod(stat.S_IRWXU)
+        except OSError:
+            return
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def _refine(inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, run: RunOptions) -> RefineResult:
+    from consilience.core.fit import fit
+    from consilience.jobs.refine_files import write_files
+    from consilience.jobs.refine_problem import Refinement
+    from consilience.jobs.refine_protocol import refinement_protocol, steered_weights
+    from consilience.jobs.refine_summary import cycle_line, refinement_summary
+    from consilience.xray.experiment import Crystal
+    from consilience.xray.french_wilson import amplitudes
+
+    config = {f.name: getattr(options, f.name) for f in fields(options)}
+    folder.write_manifest(inputs.paths, config)
+    folder.write_job(config)
+    for finding in inputs.findings:
+        if finding.level == "warn":
+            folder.warn(finding)
+        else:
+            folder.log(f"note: {finding}")
+    data = inputs.reflections
+    amplitude, sigma = amplitudes(data)
+    crystal = Crystal.of(data, amplitude, sigma, STEER_SHARE, run.seed)
+    target = {"auto": "mli" if data.kind == "intensity" else "ml"}.get(options.target, options.target)
+    if target == "ml" and data.kind == "intensity":
+        target = "mli"
+    problem = Refinement(inputs.structure, inputs.topology, crystal, target, options.source)  # type: ignore[arg-type]
+    folder.log(f"model {inputs.given.source}: {composition(inputs.structure)}")
+    folder.log(
+        f"data {data.source}: {len(data)} reflections to {data.d.min():.2f} Å in {data.spacegroup.xhm()}, "
+        f"{int(data.free.sum())} free, columns {', '.join(data.columns.values())}"
+    )
+
+    def tell(record: dict[str, Any], state: Any) -> None:
+        if not record.get("replayed"):
+            folder.log(cycle_line(record))
+
+    protocol = refinement_protocol(options.cycles, options.blocks, options.xyz, options.b, options.weights)
+    model = problem.start()
+    done = fit(
+        model,
+        {},
+        protocol,
+        prepare=problem.prepare,
+        controller=steered_weights,
+        callbacks=[tell],
+        checkpoint=folder.checkpoint,
+        resume=folder.resumed,
+    )
+    result = problem.result(done, inputs.given.without_hydrogens())
+    gradients = problem.check_gradients(done, GRADIENT_DIRECTIONS) if protocol else None
+    summary = refinement_summary(result, gradients)
+    if gradients is not None and gradients["max_rel_error"] > TOLERANCE:
+        summary["status"] = "checks_failed"
+        folder.log(f"a gradient is off by {gradients['max_rel_error']:.1e}, more than {TOLERANCE:.0e}")
+    write_files(folder, result, summary)
+    summary = folder.write_summary(summary)
+    folder.checkpoint.unlink(missing_ok=True)
+    folder.log(
+        f"R-work {summary['r_work_start']:.4f} -> {summary['r_work']:.4f}, "
+        f"R-free {summary['r_free_start']:.4f} -> {summary['r_free']:.4f}; report: {folder.path / 'report.html'}"
+    )
+    return RefineResult(summary, folder.path, result)
