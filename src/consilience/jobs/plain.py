@@ -34,8 +34,8 @@ def plain(value: Any) -> Any:
         return str(value)
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
+    if callable(tolist := getattr(value, "tolist", None)):
+        return plain(tolist())
     raise TypeError(f"a {type(value).__name__} cannot be written as plain data")
 
 

@@ -27,13 +27,13 @@ class Stopwatch:
         """The total so far."""
         return sum(duration for _, duration in self._spans)
 
-    def _hear(self, event: str, duration: float, **_: Any) -> None:
+    def _hear(self, event: str, duration_secs: float, **_: Any) -> None:
         if not event.startswith(_COMPILING):
             return
-        start = time.perf_counter() - duration
+        start = time.perf_counter() - duration_secs
         while self._spans and self._spans[-1][0] >= start:  # programs traced within this one have reported before it
             self._spans.pop()
-        self._spans.append((start, duration))
+        self._spans.append((start, duration_secs))
 
     def start(self) -> Stopwatch:
         import jax.monitoring
@@ -59,6 +59,7 @@ def versions() -> dict[str, str]:
 def environment() -> dict[str, Any]:
     """Device, threads and flags: what else bit-identical repetition needs to be the same."""
     import jax
+    import jax.numpy
 
     device = jax.devices()[0]
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -66,7 +67,7 @@ def environment() -> dict[str, Any]:
         "device": {"platform": device.platform, "kind": device.device_kind},
         "machine": f"{platform.system()} {platform.machine()}",
         "threads": threads,
-        "precision": "float64" if jax.config.jax_enable_x64 else "float32",
+        "precision": str(jax.numpy.result_type(float)),
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
     }
 
