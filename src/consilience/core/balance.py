@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import numpy as np
 
 from consilience.core.objective import Objective
 from consilience.core.params import Model, Raw
+from consilience.errors import RunError
 
 Metric = Callable[[Raw], float]  # g -> g' P^-1 g
 
@@ -19,8 +21,8 @@ class Policy:
     """How the terms of a stage are weighted.
 
     `fixed`: numbers given by the user, obeyed as they are. `ratio`: terms balanced against `reference` so that their
-    preconditioned gradients over the active blocks stand as r : 1, within [lo, hi]. All others keep the natural weight 1,
-    as every likelihood with known sigmas must.
+    preconditioned gradients over the active blocks stand as r : 1, within [lo, hi]. All others keep the natural
+    weight 1, as every likelihood with known sigmas must.
     """
 
     ratio: Mapping[str, float] = field(default_factory=dict)
@@ -50,17 +52,22 @@ def balance(
 ) -> Balance:
     """Weights for the active blocks: w_t = clip(r_t |P^-1/2 g_data| / max(|P^-1/2 g_t|, floor), lo, hi).
 
-    Gradients are those of each unweighted term with respect to the active blocks only, computed here and now (or given, as
-    `objective.term_gradients` returns them), and compared over the active blocks that the term reads. `metric` maps a block to g
-    -> g' P^-1 g of a preconditioner that must not depend on the balanced term; without it P is the identity. The floor is
-    relative to the data gradient. A term that reads no active block, or whose gradient vanishes identically because
-    nothing depends on the active blocks, gets weight 0 and is left out.
+    Gradients are those of each unweighted term with respect to the active blocks only, computed here and now (or given,
+    as `objective.term_gradients` returns them), and compared over the active blocks that the term reads. `metric` maps a
+    block to g -> g' P^-1 g of a preconditioner that must not depend on the balanced term; without it P is the identity.
+    The floor is relative to the data gradient. A term that reads no active block gets weight 0 and is left out.
+
+    Raises RunError for a gradient that is not finite.
     """
     active = tuple(sorted(active))
     metric = metric or {}
     if gradients is None:
         gradients = objective.term_gradients(model, active)
     norms = {t: {p: float(np.sqrt(_square(g[p]))) for p in active} for t, g in gradients.items()}
+    for name, per_block in norms.items():
+        bad = [p for p, size in per_block.items() if not np.isfinite(size)]
+        if bad:
+            raise RunError(f"the gradient of the term {name} with respect to {', '.join(bad)} is not finite")
     weights: dict[str, float] = {}
     left_out: dict[str, str] = {}
     for name, term in objective.terms.items():
@@ -81,8 +88,7 @@ def balance(
 
 
 def _square(x: Any) -> float:
-    v = np.ravel(np.asarray(x, float))
-    return float(v @ v)
+    return float(sum(np.sum(np.square(np.asarray(leaf, float))) for leaf in jax.tree.leaves(x)))
 
 
 def _preconditioned(gradient: Raw, blocks: list[str], metric: Mapping[str, Metric]) -> float:

@@ -1,4 +1,4 @@
-"""First-order solvers from optax behind the solvers' shape: AdaBelief, then Yogi, with warm-up, schedule and clipping."""
+"""First-order solvers from optax: AdaBelief, then Yogi, with warm-up, schedule and clipping."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Descent:
 
     def step(self, function: Callable[[Raw], tuple[Any, Raw]], state: DescentState) -> DescentState:
         value, gradient = function(state.raw)
-        if not bool(jnp.isfinite(value)):
+        finite = all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves((value, gradient)))
+        if not finite:
             return state._replace(value=float(value), done=True)
         updates, opt = self.transform.update(gradient, state.opt, state.raw)
         return DescentState(optax.apply_updates(state.raw, updates), float(value), opt)  # type: ignore[arg-type]
@@ -51,8 +52,8 @@ def adabelief_then_yogi(
 ) -> optax.GradientTransformation:
     """AdaBelief (Zhuang et al. 2020) for the first `switch` share of the steps, then Yogi (Zaheer et al. 2018).
 
-    Both see gradients clipped to the global norm `clip`; the learning rate warms up linearly, then falls on a cosine to `final` times
-    its peak. Both optimisers keep their moments from the first step, so that the switch is smooth.
+    Both see gradients clipped to the global norm `clip`; the learning rate warms up linearly, then falls on a cosine to
+    `final` times its peak. Both optimisers keep their moments from the first step, so that the switch is smooth.
     """
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, learning_rate, min(warmup, max(1, steps // 10)), max(steps, 2), learning_rate * final

@@ -1,7 +1,7 @@
 """The one loop that runs every job: stages over blocks, balanced terms, roll-back, early stop, checkpoints, callbacks.
 
-Work data are seen by the solvers, steer data by the decisions made here, free data by nobody: `Prepared.free` is copied to the
-history and never read.
+Work data are seen by the solvers, steer data by the decisions made here, free data by nobody: `Prepared.free` is copied
+to the history and never read, and not shown to a controller.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import numpy as np
 
 from consilience.core.balance import Balance, Policy, balance
 from consilience.core.checkpoint import load_checkpoint, save_checkpoint
+from consilience.core.lbfgs import LBFGS
 from consilience.core.objective import Objective
 from consilience.core.params import Model
 from consilience.core.precondition import curvatures, factorised, metrics
 from consilience.core.stages import Protocol, Stage
+from consilience.errors import InputError
 
 Carry = dict[str, np.ndarray]
 History = list[dict[str, Any]]
@@ -30,8 +32,9 @@ History = list[dict[str, Any]]
 class Prepared:
     """A model with everything that depends on where it stands: terms, observations, and its scores.
 
-    `steer` (lower is better; nats per observation by custom) and `scores` may guide decisions; `free` is for display. `carry` is what
-    the next preparation starts from (it is part of the checkpoint, so all of it must be here).
+    `steer` (lower is better; nats per observation by custom) and `scores` may guide decisions; `free` is for display.
+    `carry` is what the next preparation starts from (it is part of the checkpoint, so all of it must be here). Scores
+    are numbers and texts, in dictionaries and lists if need be.
     """
 
     model: Model
@@ -78,10 +81,12 @@ def fit(
 ) -> Fit:
     """Run a protocol.
 
-    `prepare(model, carry, stage)` rebuilds what depends on the model (contact lists, scales, error models) before each stage and
-    scores it; by default the given terms stand. `controller(history, stage)` gives the weight policy of a stage from what
-    has happened (default: the stage's own). `callbacks` get each record. With `checkpoint`, the state is on disk
-    after every stage, and `resume` continues bit-identically.
+    `prepare(model, carry, stage)` rebuilds what depends on the model (contact lists, scales, error models) before each
+    stage and scores it; by default the given terms stand. `controller(history, stage)` gives the weight policy of a
+    stage from what has happened, free scores left out (default: the stage's own). `callbacks` get each record. With
+    `checkpoint`, the state is on disk after every stage, and `resume` continues bit-identically.
+
+    Raises RunError for a gradient that is not finite, InputError for a checkpoint that is damaged or of another run.
     """
     prepare = prepare or _unchanged(terms, obs or {})
     run = _Run(model, protocol, prepare, controller or (lambda history, stage: stage.weights), tuple(callbacks))
@@ -105,8 +110,17 @@ class _Point:
     stage: int
 
 
+def _outline(protocol: Protocol) -> list[list[Any]]:
+    return [[stage.phase, *stage.active, stage.steps] for stage in protocol]
+
+
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    """As it comes back from a checkpoint, so that a controller cannot tell a resumed run from an uninterrupted one."""
+    return json.loads(json.dumps(record, default=float))
+
+
 class _Run:
-    """The loop's state; `point` and `best` are inputs of preparations, so that a resumed run repeats them bit by bit."""
+    """The loop's state; `point` and `best` are inputs of preparations: a resumed run repeats them bit by bit."""
 
     def __init__(self, model, protocol, prepare, controller, callbacks):
         self.protocol, self.prepare, self.controller, self.callbacks = protocol, prepare, controller, callbacks
@@ -127,7 +141,7 @@ class _Run:
 
     def _record(self, record: dict[str, Any], seen: Prepared | None = None) -> None:
         seen = seen or self.current
-        record = {**record, "steer": seen.steer, "scores": seen.scores, "free": seen.free}
+        record = _plain({**record, "steer": seen.steer, "scores": seen.scores, "free": seen.free})
         self.history.append(record)
         for callback in self.callbacks:
             callback(record, seen)
@@ -148,7 +162,7 @@ class _Run:
         after = self._prepared(point)
         accepted = True
         if stage.decide and after.steer is not None and before.steer is not None:
-            accepted = bool(after.steer <= before.steer + stage.tolerance)
+            accepted = bool(np.isfinite(after.steer)) and not after.steer > before.steer + stage.tolerance
         if accepted:
             self.point, self.current = point, after
         index = self.next
@@ -175,12 +189,10 @@ class _Run:
         chosen = {n: t for n, t in reading.items() if stage.terms is None or n in stage.terms}
         objective = Objective(chosen, state.obs, {})
         model = state.model
-        policy = self.controller(self.history, stage)
+        policy = self.controller([{k: v for k, v in h.items() if k != "free"} for h in self.history], stage)
         found = curvatures(chosen, state.obs, model, stage.active)
         gradients = objective.term_gradients(model, stage.active)
-        weighed: Balance = balance(
-            objective, model, stage.active, policy, metrics(found, policy.reference), gradients
-        )
+        weighed: Balance = balance(objective, model, stage.active, policy, metrics(found, policy.reference), gradients)
         left_out = {
             **{n: "reads no active block" for n in state.terms if n not in reading},
             **{n: "not in this stage" for n in reading if n not in chosen},
@@ -188,14 +200,15 @@ class _Run:
         }
         objective = objective.reweighted(weighed.weights)
         solver = stage.solver
-        if hasattr(solver, "precondition") and found:
-            solver = replace(solver, precondition=factorised(found, weighed.weights))
+        if isinstance(solver, LBFGS) and found:
+            solver = replace(solver, precondition={**factorised(found, weighed.weights), **solver.precondition})
         function = objective.function(model)
         solved = solver.init(function, model.raw(stage.active))
         first, steps = float(solved.value), 0
         while steps < stage.steps and not bool(np.all(solved.done)):
             solved = solver.step(function, solved)
             steps += 1
+            first = first if np.isfinite(first) else float(solved.value)  # some solvers start without a value
         record = {
             "phase": stage.phase,
             "active": list(stage.active),
@@ -220,15 +233,30 @@ class _Run:
             for name, value in point.carry.items():
                 arrays[f"{label}/carry/{name}"] = np.asarray(value)
         header = {
+            "protocol": _outline(self.protocol),
             "next": self.next,
             "stages": {"point": self.point.stage, "best": self.best.stage},
             "best_steer": None if np.isinf(self.best_steer) else self.best_steer,
             "history": self.history,
         }
-        save_checkpoint(path, arrays, json.loads(json.dumps(header, default=float)))
+        save_checkpoint(path, arrays, header)
+
+    def _recognise(self, path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> None:
+        """Raises InputError where the checkpoint does not fit the model and the protocol of this run."""
+        expected = {
+            f"{label}/model/{name}/{i}": np.shape(leaf)
+            for label, point in (("point", self.point), ("best", self.best))
+            for name in point.model.names
+            for i, leaf in enumerate(jax.tree.leaves(point.model.blocks[name].raw))
+        }
+        found = {name: a.shape for name, a in arrays.items() if "/model/" in name}
+        if found != expected or header.get("protocol") != _outline(self.protocol):
+            fix = "resume with the inputs and options of that run, or start anew with --overwrite"
+            raise InputError("the checkpoint is of another run", str(path), fix=fix)
 
     def restore(self, path: Path) -> None:
         arrays, header = load_checkpoint(path)
+        self._recognise(path, arrays, header)
 
         def point(label: str, like: Model) -> _Point:
             raw = {}

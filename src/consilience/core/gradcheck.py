@@ -36,10 +36,9 @@ def float64(tree):
     """The tree with every floating array in float64 (complex in complex128)."""
 
     def cast(x):
-        if not eqx.is_array_like(x):
-            return x
-        kind = np.asarray(x).dtype.kind
-        return np.asarray(x, {"f": np.float64, "c": np.complex128}.get(kind, np.asarray(x).dtype))
+        if not isinstance(x, (jax.Array, np.ndarray, np.generic)):
+            return x  # Python numbers are static
+        return np.asarray(x, {"f": np.float64, "c": np.complex128}.get(x.dtype.kind, x.dtype))
 
     return jax.tree.map(cast, tree)
 
@@ -61,14 +60,12 @@ def check_gradients(
 ) -> list[GradientError]:
     """Compare a term's gradient with central differences of the given order in float64, for each block that it reads.
 
-    Directions are random unit vectors in raw coordinates; a typical entry moves by `step`. The term is pinned first (boxes,
-    bins and lists held still). Raises ValueError when a value or gradient is not finite.
+    Directions are random unit vectors in raw coordinates; a typical entry moves by `step`. The term is pinned first
+    (boxes, bins and lists held still). Raises ValueError when a value or gradient is not finite.
     """
     if not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         with jax.enable_x64(True):
-            return check_gradients(
-                term, model, obs, blocks, directions=directions, step=step, order=order, seed=seed
-            )
+            return check_gradients(term, model, obs, blocks, directions=directions, step=step, order=order, seed=seed)
     model, obs = float64(model), float64(obs)
     term = float64(pin(term, model))
     rng = np.random.default_rng(seed)

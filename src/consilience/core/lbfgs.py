@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
-from consilience.core.params import Raw
+from consilience.core.params import Raw, ravel, unravel
 
 Apply = Callable[[np.ndarray], np.ndarray]
 
@@ -29,8 +30,8 @@ class LBFGS:
     """Limited-memory BFGS (Nocedal & Wright 2006, algorithm 7.4) with an initial inverse Hessian per block.
 
     `precondition[block]` maps a flat gradient to a flat step (default: scaled identity); `max_step[block]` clips every
-    component of a step, so that one loose atom does not hold back all others. Armijo backtracking with quadratic interpolation;
-    `tolerance` is the relative decrease at which it stops.
+    component of a step, so that one loose atom does not hold back all others. Armijo backtracking with quadratic
+    interpolation; `tolerance` is the relative decrease at which it stops.
     """
 
     precondition: Mapping[str, Apply] = field(default_factory=dict)
@@ -40,13 +41,13 @@ class LBFGS:
     backtracks: int = 8
 
     def init(self, function: Callable[[Raw], tuple[float, Raw]], raw: Raw) -> LBFGSState:
-        raw = {k: np.asarray(v, float) for k, v in raw.items()}
+        raw = jax.tree.map(lambda x: np.asarray(x, float), dict(raw))
         value, gradient = function(raw)
-        return LBFGSState(raw, value, _flat(gradient))
+        return LBFGSState(raw, float(value), ravel(gradient))
 
     def step(self, function: Callable[[Raw], tuple[float, Raw]], state: LBFGSState) -> LBFGSState:
         """One accepted step, or the same point with `done` where no step decreases the function."""
-        x, g = _flat(state.raw), state.gradient
+        x, g = ravel(state.raw), state.gradient
         pairs = state.pairs
         direction = self._clip(-self._two_loops(g, pairs, state.raw), state.raw)
         slope = g @ direction
@@ -58,20 +59,20 @@ class LBFGS:
             return state._replace(done=True)
         t = 1.0
         for _ in range(self.backtracks):
-            raw = _unflat(x + t * direction, state.raw)
+            raw = unravel(x + t * direction, state.raw)
             value, gradient = function(raw)
             if np.isfinite(value) and value <= state.value + 1e-4 * t * slope:
                 break
             excess = value - state.value - slope * t
-            t *= min(0.6, max(0.15, -slope * t / (2 * excess))) if np.isfinite(excess) and excess > 0 else 0.2
+            t *= float(np.clip(-slope * t / (2 * excess), 0.15, 0.6)) if np.isfinite(excess) and excess > 0 else 0.2
         else:
             return state._replace(done=True)
-        gradient = _flat(gradient)
+        gradient = ravel(gradient)
         s, y = t * direction, gradient - g
         if s @ y > 1e-8 * np.sqrt((s @ s) * (y @ y)):
             pairs = (*pairs, (s, y))[-self.memory :]
         done = state.value - value < self.tolerance * max(abs(value), 1.0)
-        return LBFGSState(raw, value, gradient, pairs, done, t)
+        return LBFGSState(raw, float(value), gradient, pairs, bool(done), t)
 
     def _two_loops(self, g: np.ndarray, pairs, raw: Raw) -> np.ndarray:
         q = g.copy()
@@ -88,36 +89,29 @@ class LBFGS:
     def _initial(self, q: np.ndarray, raw: Raw, pairs=()) -> np.ndarray:
         """Initial inverse Hessian: the preconditioner of each block, or Nocedal's scaling where a block has none."""
         out = q.copy()
-        start = 0
-        for name in sorted(raw):
-            part = slice(start, start + raw[name].size)
-            start = part.stop
+        for name, part in _parts(raw):
             if name in self.precondition:
                 out[part] = self.precondition[name](q[part])
             elif pairs:
-                s, y = pairs[-1][0][part], pairs[-1][1][part]
-                out[part] = q[part] * max((s @ y) / max(y @ y, 1e-300), 1e-12)
+                s, y = pairs[-1]
+                if s[part] @ y[part] > 0:  # else only the whole step saw positive curvature
+                    s, y = s[part], y[part]
+                out[part] = q[part] * (s @ y) / (y @ y)
             else:
                 out[part] = q[part] / max(np.linalg.norm(q[part]), 1e-300)
         return out
 
     def _clip(self, direction: np.ndarray, raw: Raw) -> np.ndarray:
-        start = 0
-        for name in sorted(raw):
-            part = slice(start, start + raw[name].size)
-            start = part.stop
+        for name, part in _parts(raw):
             if name in self.max_step:
                 direction[part] = np.clip(direction[part], -self.max_step[name], self.max_step[name])
         return direction
 
 
-def _flat(raw: Raw) -> np.ndarray:
-    return np.concatenate([np.ravel(np.asarray(raw[k], float)) for k in sorted(raw)])
-
-
-def _unflat(flat: np.ndarray, like: Raw) -> Raw:
-    out, start = {}, 0
-    for k in sorted(like):
-        out[k] = flat[start : start + like[k].size].reshape(like[k].shape)
-        start += like[k].size
-    return out
+def _parts(raw: Raw) -> Iterator[tuple[str, slice]]:
+    """Where each block lies in the flat vector."""
+    start = 0
+    for name in sorted(raw):
+        stop = start + sum(np.size(x) for x in jax.tree.leaves(raw[name]))
+        yield name, slice(start, stop)
+        start = stop

@@ -1,4 +1,4 @@
-"""Least-squares solvers: Levenberg-Marquardt for small dense problems (vmappable), Gauss-Newton with CG for large ones."""
+"""Least-squares solvers: Levenberg-Marquardt for small dense problems (vmappable), Gauss-Newton with CG for large."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import jax.scipy.sparse.linalg
 from jax.flatten_util import ravel_pytree
 
 from consilience.core.params import Raw
@@ -29,7 +30,7 @@ def _half_square(r: jax.Array) -> jax.Array:
     return 0.5 * jnp.vdot(r, r)
 
 
-def _next(state: LeastSquaresState, raw: Any, value: jax.Array, rtol: float, up: float, down: float, decrease=1.0):
+def _next(state: LeastSquaresState, raw: Any, value: jax.Array, rtol: float, up: float, down: float):
     """Accept or refuse a trial point and adapt the damping; traceable, so that it runs under vmap and scan."""
     good = jnp.isfinite(value) & (value < state.value)
     keep = jax.tree.map(lambda new, old: jnp.where(good, new, old), raw, state.raw)
@@ -76,7 +77,8 @@ class LevenbergMarquardt:
 class GaussNewtonCG:
     """Gauss-Newton by preconditioned conjugate gradients with step halving; `function` returns residuals.
 
-    The normal matrix is never formed: products by forward and reverse mode. `precondition` maps a flat vector to a flat vector.
+    The normal matrix is never formed: products by forward and reverse mode. `precondition` maps a flat vector to a flat
+    vector.
     """
 
     rtol: float = 1e-10

@@ -20,7 +20,7 @@ Weights = Mapping[str, float]
 def _total(raw: Raw, model: Model, terms: dict, obs: dict, weights: dict):
     full = model.with_raw(raw)
     values = {name: terms[name](full, obs[name]).value for name in terms}
-    return sum(weights[name] * values[name] for name in terms), values
+    return sum((weights[name] * values[name] for name in terms), jnp.zeros(())), values
 
 
 _value_and_grad = eqx.filter_jit(jax.value_and_grad(_total, has_aux=True))
@@ -59,7 +59,7 @@ class Objective:
     def term_gradients(self, model: Model, active: Iterable[str]) -> dict[str, Raw]:
         """Gradient of each unweighted term with respect to the raw values of the active blocks.
 
-        One evaluation of the same compiled program for each term, with a weight of one for that term and zero for the others.
+        One evaluation of the same compiled program for each term, with weight one for it and zero for the others.
         """
         raw = model.raw(active)
         out = {}

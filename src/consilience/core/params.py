@@ -8,8 +8,23 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Raw = dict[str, Any]  # block name -> unconstrained array (or pytree of arrays)
+
+
+def ravel(tree: Any) -> np.ndarray:
+    """All numbers of a tree as one float64 vector, leaves in the order of JAX (dictionaries by sorted key)."""
+    leaves = [np.ravel(np.asarray(x, float)) for x in jax.tree.leaves(tree)]
+    return np.concatenate(leaves) if leaves else np.zeros(0)
+
+
+def unravel(flat: np.ndarray, like: Any) -> Any:
+    """The inverse of `ravel`: a tree with the shapes of `like`."""
+    leaves, structure = jax.tree.flatten(like)
+    ends = np.cumsum([np.size(x) for x in leaves])
+    parts = [flat[e - np.size(x) : e].reshape(np.shape(x)) for e, x in zip(ends, leaves, strict=True)]
+    return jax.tree.unflatten(structure, parts)
 
 
 class Bijector(eqx.Module):
@@ -60,16 +75,15 @@ class Simplex(Bijector):
 class PositiveDefinite(Bijector):
     """Symmetric positive definite 3 x 3 tensors, (..., 6) as 11 22 33 12 13 23, by their Cholesky factor.
 
-    raw holds log L11, log L22, log L33, L21 / L11, L31 / L11, L32 / L22, dimensionless off the diagonal: smooth everywhere, with
-    no singular point where eigenvalues coincide.
+    raw holds log L11, log L22, log L33, L21 / L11, L31 / L11, L32 / L22, dimensionless off the diagonal: smooth
+    everywhere, with no singular point where eigenvalues coincide.
     """
 
     def forward(self, raw):
         d1, d2, d3 = (jnp.exp(raw[..., i]) for i in range(3))
         l21, l31, l32 = raw[..., 3] * d1, raw[..., 4] * d1, raw[..., 5] * d2
-        return jnp.stack(
-            [d1 * d1, l21 * l21 + d2 * d2, l31 * l31 + l32 * l32 + d3 * d3, d1 * l21, d1 * l31, l21 * l31 + d2 * l32], -1
-        )
+        diagonal = d1 * d1, l21 * l21 + d2 * d2, l31 * l31 + l32 * l32 + d3 * d3
+        return jnp.stack([*diagonal, d1 * l21, d1 * l31, l21 * l31 + d2 * l32], -1)
 
     def inverse(self, value):
         u11, u22, u33, u12, u13, u23 = (value[..., i] for i in range(6))
@@ -105,9 +119,16 @@ class Block(eqx.Module):
 
     @classmethod
     def of(cls, value, bijector: Bijector | None = None) -> Block:
-        """A block that holds `value` (physical units)."""
+        """A block that holds `value` (physical units).
+
+        Raises ValueError for values that the bijector cannot hold (on a bound, or not finite).
+        """
         bijector = bijector or Bijector()
-        return cls(bijector.inverse(value), bijector)
+        raw = bijector.inverse(value)
+        for leaf in jax.tree.leaves(raw):
+            if not isinstance(leaf, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(leaf))):
+                raise ValueError(f"values outside the range of {type(bijector).__name__}, or not finite")
+        return cls(raw, bijector)
 
     @property
     def value(self):
@@ -135,25 +156,22 @@ class Model(eqx.Module):
 
     def raw(self, active: Iterable[str]) -> Raw:
         """Unconstrained values of the active blocks: what a solver moves."""
+        active = self._known(active)
         return {name: self.blocks[name].raw for name in sorted(active)}
 
     def with_raw(self, raw: Mapping[str, Any]) -> Model:
         """The same model with new unconstrained values for some blocks."""
+        self._known(raw)
         return Model({k: Block(raw.get(k, b.raw), b.bijector) for k, b in self.blocks.items()})
 
     def with_values(self, **values) -> Model:
         """The same model with new physical values for some blocks."""
-        for name in values:
-            if name not in self.blocks:
-                raise KeyError(f"no parameter block {name!r}; there are {sorted(self.blocks)}")
-        return self.with_raw({k: self.blocks[k].bijector.inverse(v) for k, v in values.items()})
+        self._known(values)
+        return self.with_raw({k: Block.of(v, self.blocks[k].bijector).raw for k, v in values.items()})
 
     def partition(self, active: Iterable[str]) -> tuple[Model, Model]:
-        """(active, frozen): the same tree twice, arrays of the other kind replaced by None; `eqx.combine` joins them."""
-        names = set(active)
-        unknown = names - set(self.blocks)
-        if unknown:
-            raise KeyError(f"no parameter block {sorted(unknown)}; there are {sorted(self.blocks)}")
+        """(active, frozen): the same tree twice, arrays of the other kind None; `eqx.combine` joins them."""
+        names = self._known(active)
         spec = Model(
             {
                 k: Block(jax.tree.map(lambda _, on=k in names: on, b.raw), jax.tree.map(lambda _: False, b.bijector))
@@ -161,3 +179,11 @@ class Model(eqx.Module):
             }
         )
         return eqx.partition(self, spec)
+
+    def _known(self, names: Iterable[str]) -> set[str]:
+        """The names as a set. Raises KeyError for a block that the model lacks."""
+        names = set(names)
+        unknown = names - set(self.blocks)
+        if unknown:
+            raise KeyError(f"no parameter block {', '.join(sorted(unknown))}; there are {sorted(self.blocks)}")
+        return names

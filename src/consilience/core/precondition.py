@@ -9,13 +9,13 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spl
 
-from consilience.core.params import Model
+from consilience.core.params import Model, ravel
 
 Curvatures = dict[str, dict[str, Any]]  # term -> block -> sparse matrix in raw coordinates
 
 
 def curvatures(terms: Mapping[str, Any], obs: Mapping[str, Any], model: Model, active: Iterable[str]) -> Curvatures:
-    """What each term knows of its own Hessian in the active blocks (terms without a `curvature` method are left out)."""
+    """What each term knows of its own Hessian in the active blocks (nothing without a method `curvature`)."""
     names = set(active)
     out: Curvatures = {}
     for name, term in terms.items():
@@ -43,10 +43,10 @@ def _solver(h) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def metrics(found: Curvatures, reference: str) -> dict[str, Callable[[Any], float]]:
-    """block -> g -> g' P^-1 g with P the diagonal of the reference term's curvature, which no balanced term can change."""
+    """block -> g -> g' P^-1 g with P the diagonal of the reference term's curvature: no balanced term can change it."""
 
     def metric(diagonal: np.ndarray) -> Callable[[Any], float]:
-        inverse = 1.0 / np.maximum(diagonal, 1e-12 * diagonal.max())
-        return lambda g: float(np.sum(np.ravel(np.asarray(g)) ** 2 * inverse))
+        inverse = 1.0 / np.maximum(diagonal, max(1e-12 * diagonal.max(), 1e-300))
+        return lambda g: float(np.sum(np.square(ravel(g)) * inverse))
 
     return {block: metric(h.diagonal()) for block, h in found.get(reference, {}).items()}

@@ -1,7 +1,7 @@
 """The one shape of everything iterative: `init(function, raw) -> state`, `step(function, state) -> state`.
 
-A function takes raw blocks and returns (value, gradient), or residuals where a solver says so. States are named tuples with
-the fields `raw` (the current point), `value` and `done`.
+A function takes raw blocks and returns (value, gradient), or residuals where a solver says so. States are named tuples
+with the fields `raw` (the current point), `value` and `done`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A protocol is a list of stages; a stage frees some blocks, weighs the terms for exactly those, and runs one solver."""
+"""A protocol is a list of stages; a stage frees some blocks, weighs the terms for just those, and runs one solver."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from consilience.core.lbfgs import LBFGS
 class Stage:
     """`active` blocks move, all others are frozen. `terms` None: all that read an active block.
 
-    `decide`: the stage is judged by its steer score (rolled back where it worsens beyond `tolerance`, ended early after `patience`
-    stages of the same `phase` without a better one); a stage that fits the steer data too cannot be judged by them.
+    `decide`: the stage is judged by its steer score (rolled back where it worsens beyond `tolerance`, ended early after
+    `patience` stages of the same `phase` without a better one); a stage that fits the steer data too cannot be judged by them.
     """
 
     active: tuple[str, ...]

@@ -21,8 +21,8 @@ class Score(NamedTuple):
 class Term(Protocol):
     """One experiment, restraint or energy. A frozen pytree: arrays are leaves, everything static is an int or a string.
 
-    `reads` names the blocks it depends on; `__call__` must not use others. It is passed to compiled code as an argument,
-    so that new arrays of the same shape need no recompilation. Optional methods: `pin(model) -> Term`, with
+    `reads` names the blocks it depends on; `__call__` must not use others. It is passed to compiled code as an
+    argument, so that new arrays of the same shape need no recompilation. Optional methods: `pin(model) -> Term`, with
     everything discrete (boxes, lists, bins) held still for finite differences; `curvature(model) -> dict` of sparse
     positive semi-definite matrices, one for each block's raw values, an approximation of the Hessian.
     """
