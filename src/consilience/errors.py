@@ -34,7 +34,10 @@ class Finding:
         if self.where:
             parts.append(f"where: {self.where}")
         if self.found or self.expected:
-            sides = [f"found: {self.found}" if self.found else "", f"expected: {self.expected}" if self.expected else ""]
+            sides = [
+                f"found: {self.found}" if self.found else "",
+                f"expected: {self.expected}" if self.expected else "",
+            ]
             parts.append("; ".join(s for s in sides if s))
         if self.fix:
             parts.append(f"to do: {self.fix}")

@@ -53,9 +53,10 @@ def balance(
     """Weights for the active blocks: w_t = clip(r_t |P^-1/2 g_data| / max(|P^-1/2 g_t|, floor), lo, hi).
 
     Gradients are those of each unweighted term with respect to the active blocks only, computed here and now (or given,
-    as `objective.term_gradients` returns them), and compared over the active blocks that the term reads. `metric` maps a
-    block to g -> g' P^-1 g of a preconditioner that must not depend on the balanced term; without it P is the identity.
-    The floor is relative to the data gradient. A term that reads no active block gets weight 0 and is left out.
+    as `objective.term_gradients` returns them), and compared over the active blocks that the term reads. `metric` maps
+    a block to g -> g' P^-1 g of a preconditioner that must not depend on the balanced term; without it P is the
+    identity. The floor is relative to the data gradient. A term that reads no active block gets weight 0 and is left
+    out.
 
     Raises RunError for a gradient that is not finite.
     """

@@ -35,8 +35,8 @@ def _value(term, model: Model, obs):
 def check_term(
     term: Any, model: Model, obs: Any = None, *, directions: int = 20, tolerance: float = 1e-6, seed: int = 0
 ) -> TermReport:
-    """Prove a term: it has the protocol's shape, is finite, equals itself jitted and eager, has right gradients in float64
-    for every block it reads, and depends on no other block.
+    """Prove a term: it has the protocol's shape, is finite, equals itself jitted and eager, has right gradients in
+    float64 for every block it reads, and depends on no other block.
     """
     if not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         with jax.enable_x64(True):

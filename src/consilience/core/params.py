@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 Raw = dict[str, Any]  # block name -> unconstrained array (or pytree of arrays)
 
@@ -126,7 +127,7 @@ class Block(eqx.Module):
         bijector = bijector or Bijector()
         raw = bijector.inverse(value)
         for leaf in jax.tree.leaves(raw):
-            if not isinstance(leaf, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(leaf))):
+            if not isinstance(leaf, Tracer) and not np.all(np.isfinite(np.asarray(leaf))):
                 raise ValueError(f"values outside the range of {type(bijector).__name__}, or not finite")
         return cls(raw, bijector)
 

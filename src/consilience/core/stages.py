@@ -14,7 +14,8 @@ class Stage:
     """`active` blocks move, all others are frozen. `terms` None: all that read an active block.
 
     `decide`: the stage is judged by its steer score (rolled back where it worsens beyond `tolerance`, ended early after
-    `patience` stages of the same `phase` without a better one); a stage that fits the steer data too cannot be judged by them.
+    `patience` stages of the same `phase` without a better one); a stage that fits the steer data too cannot be judged
+    by them.
     """
 
     active: tuple[str, ...]

@@ -36,8 +36,8 @@ def refine(
 ) -> RefineResult:
     """Refine a model against diffraction data; the command `consil refine`.
 
-    `files`: a model (PDB, mmCIF), reflections (MTZ, SF-mmCIF) and restraint dictionaries, in any order. Raises InputError for bad
-    input before anything is written, RunError where the run fails.
+    `files`: a model (PDB, mmCIF), reflections (MTZ, SF-mmCIF) and restraint dictionaries, in any order. Raises
+    InputError for bad input before anything is written, RunError where the run fails.
     """
     options = options or RefineOptions()
     run = run or RunOptions(output=output)

@@ -49,7 +49,9 @@ def load_inputs(files: Sequence[Path], options: RefineOptions, seed: int) -> Ref
     by_kind: dict[str, list[Path]] = {"model": [], "data": [], "dictionary": []}
     for path in map(Path, files):
         kind = recognise(path)
-        place = {"pdb": "model", "mmcif": "model", "mtz": "data", "sf-mmcif": "data", "unmerged": "data"}.get(kind, kind)
+        place = {"pdb": "model", "mmcif": "model", "mtz": "data", "sf-mmcif": "data", "unmerged": "data"}.get(
+            kind, kind
+        )
         if place not in by_kind:
             expected = "a model (PDB, mmCIF), reflections (MTZ, SF-mmCIF) or a restraint dictionary (CIF)"
             raise InputError("a refinement cannot use this file", str(path), kind, expected)

@@ -1,4 +1,4 @@
-"""The refinement as a problem for core.fit: blocks, terms, and how everything that follows the atoms is prepared anew."""
+"""The refinement as a problem for core.fit: blocks, terms, and how what follows the atoms is prepared anew."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ B_RANGE = (1.0, 500.0)  # Å^2
 
 @dataclass
 class Refinement:
-    """Structure, topology and crystal of one refinement. `prepare` is pure: its result depends on its arguments only."""
+    """Structure, topology and crystal of one refinement; what `prepare` returns depends on its arguments only."""
 
     structure: Structure  # heavy atoms
     topology: Topology
@@ -214,4 +214,5 @@ def _scale_of(carry: Carry) -> Scale | None:
 def _errors_of(carry: Carry, name: str) -> ErrorModel | None:
     if name not in carry:
         return None
-    return ErrorModel(*carry[name], float(carry["kappa"]))
+    nodes, d, log_s = carry[name]
+    return ErrorModel(nodes, d, log_s, float(carry["kappa"]))

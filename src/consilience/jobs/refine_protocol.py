@@ -34,18 +34,16 @@ def refinement_protocol(cycles: int, blocks: str, xyz: bool, b: bool, user: Mapp
     final = min(FINAL_STAGES, cycles - 1) if cycles > 1 else 0
     patience = PATIENCE * len(turns)
     main = [Stage(t, STEPS, SOLVER, weights=policy, patience=patience) for _ in range(cycles - final) for t in turns]
-    end = [
-        Stage(t, STEPS, SOLVER, weights=policy, phase="final", decide=False) for _ in range(final) for t in turns
-    ]
+    end = [Stage(t, STEPS, SOLVER, weights=policy, phase="final", decide=False) for _ in range(final) for t in turns]
     return tuple(main + end)
 
 
 def steered_weights(history: History, stage: Stage) -> Policy:
     """Weights of the next stage from geometry and steer data.
 
-    The first stages use the ratio of gradient norms. Then the weight of the geometry is moved, by a factor of at most 1.6,
-    towards a bond r.m.s.Z of 0.8; each stage that did not improve the steer score lowers that aim, to no less than 0.55.
-    The ADP restraints keep a fixed ratio to the geometry. The free set is not in what this function may read.
+    The first stages use the ratio of gradient norms. Then the weight of the geometry is moved, by a factor of at most
+    1.6, towards a bond r.m.s.Z of 0.8; each stage that did not improve the steer score lowers that aim, to no less than
+    0.55. The ADP restraints keep a fixed ratio to the geometry. The free set is not in what this function may read.
     """
     policy = stage.weights
     used = [h["weights"]["geometry"] for h in history if h["weights"].get("geometry")]

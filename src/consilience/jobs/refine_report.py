@@ -100,9 +100,7 @@ def _outliers(result: Refined) -> Table:
 
 
 def _viewer(result: Refined) -> Viewer:
-    waters = np.array(
-        [r.is_water() for chain in result.structure.hierarchy[0] for r in chain for _ in r], bool
-    )
+    waters = np.array([r.is_water() for chain in result.structure.hierarchy[0] for r in chain for _ in r], bool)
     xyz = result.structure.xyz[~waters] if not waters.all() else result.structure.xyz
     double, difference = result.maps
     maps = (

@@ -15,10 +15,13 @@ from consilience.xray.experiment import Crystal, Fitted
 class Refined:
     """The final state of a refinement and everything computed from it.
 
-    `structure`, `start`: final model and the model as given, without hydrogens; `maps`: 2mFo-DFc and mFo-DFc in sigma units;
-    `outliers`: {kind, atoms, chain, resi, value, ideal, z}, worst first; `residues`: {chain, resi, icode, name, b_main, b_side,
-    rscc, phi, psi, rama_class, rama}, None where absent; `history`: records of core.fit; `geometry`: {rmsz, rmsd_bond Å, rmsd_angle
-    degrees, ramachandran {favoured, allowed, outlier}}; `truth`: {label: (found, true, unit)} for built-in examples.
+    `structure`, `start`: final model and the model as given, without hydrogens; `maps`: 2mFo-DFc and mFo-DFc in sigma
+    units; `outliers`: {kind, atoms, chain, resi, value, ideal, z}, worst first; `residues`: {chain, resi, icode, name,
+    b_main, b_side, rscc, phi, psi, rama_class, rama}, None where absent; `history`: records of core.fit; `geometry`:
+    {rmsz, rmsd_bond Å, rmsd_angle degrees, ramachandran {favoured, allowed, outlier}}; `truth`: {label: (found, true,
+    unit)}
+    for
+    built-in examples.
     """
 
     structure: Structure

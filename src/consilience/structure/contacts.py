@@ -1,19 +1,19 @@
 """Non-bonded contacts: repulsion of atoms closer than their van der Waals distance, symmetry mates included.
 
-Ideal distances from the radii of energy types, shortened for hydrogen bonds and for pairs three bonds apart, with the values
-of Murshudov et al., Acta Cryst. D67 (2011) 355 (REFMAC5 documentation).
+Ideal distances from the radii of energy types, shortened for hydrogen bonds and for pairs three bonds apart, with the
+values of Murshudov et al., Acta Cryst. D67 (2011) 355 (REFMAC5 documentation).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import gemmi
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 if TYPE_CHECKING:
     from consilience.structure.topology import NonBonded, Riding
@@ -28,8 +28,8 @@ BUFFER = 0.5  # Å beyond the ideal distance: pairs that may close up before the
 class Contacts(eqx.Module):
     """Pairs of atoms and, for symmetry mates, the operator on the second: d = |x_i + o_i - R (x_j + o_j) - t|.
 
-    `index` (m, 2) heavy atoms (parents of hydrogens); `ideal`, `sigma` (m,) Å; `rotation` (m, 3, 3); `shift` (m, 3) holds R o_j + t -
-    o_i with the riding offsets o. Padded with pairs that are never close.
+    `index` (m, 2) heavy atoms (parents of hydrogens); `ideal`, `sigma` (m,) Å; `rotation` (m, 3, 3); `shift` (m, 3)
+    holds R o_j + t - o_i with the riding offsets o. Padded with pairs that are never close.
     """
 
     index: np.ndarray
@@ -64,7 +64,7 @@ class Contacts(eqx.Module):
         return jnp.minimum(d - self.ideal, 0.0) / self.sigma
 
 
-def contact_distance(x: jax.Array, rotation: jax.Array, shift: jax.Array) -> jax.Array:
+def contact_distance(x: Any, rotation: Any, shift: Any) -> jax.Array:
     """Distance between x[0] and the image of x[1], with a finite gradient at zero."""
     d = x[0] - rotation @ x[1] - shift
     return jnp.sqrt(jnp.sum(d * d) + 1e-12)
@@ -102,7 +102,7 @@ def find_contacts(
     offset = np.r_[np.zeros((n, 3)), riding.offset]
     reach = 2 * float(atoms.radius.max(initial=1.0)) + BUFFER
     image, number, rotation, shift = _images(x, cell, sg, reach)
-    near = cKDTree(x).sparse_distance_matrix(cKDTree(image), reach, output_type="coo_matrix")
+    near = KDTree(x).sparse_distance_matrix(KDTree(image), reach, output_type="coo_matrix")
     i, k = near.row.astype(np.int64), near.col
     d, j, symmetric = near.data, number[k], k >= len(x)
     low, high = np.minimum(i, j), np.maximum(i, j)

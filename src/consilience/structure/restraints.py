@@ -71,7 +71,7 @@ def _chiral(x, p):
 
 
 def _plane(x, p):
-    """Distances from the best plane. Its normal minimises their squares, so holding it fixed gives the exact gradient."""
+    """Distances from the best plane. Its normal minimises their squares: holding it fixed gives the exact gradient."""
     member = p[1:]
     y = (x - (member @ x) / jnp.maximum(member.sum(), 1.0)) * member[:, None]
     normal = jax.lax.stop_gradient(_smallest_eigenvector(y.T @ y))
@@ -95,7 +95,8 @@ RESIDUALS = {"bond": _bond, "angle": _angle, "torsion": _torsion, "chiral": _chi
 class Restraints(eqx.Module):
     """Restraints by kind: `index[kind]` (m, k) atom numbers, `target[kind]` (m, p): ideal value, sigma, ...
 
-    Bond Å; angle and torsion radians (torsion: ideal, sigma, period); chiral Å^3; plane: sigma, then a mask over members.
+    Bond Å; angle and torsion radians (torsion: ideal, sigma, period); chiral Å^3; plane: sigma, then a mask over
+    members.
     """
 
     index: dict[str, np.ndarray]
@@ -142,7 +143,7 @@ class Geometry(eqx.Module):
     def __call__(self, model: Model, obs: Any = None) -> Score:
         residuals = self._residuals(model["xyz"])
         values = {k: 0.5 * jnp.sum(r * r) for k, r in residuals.items()}
-        return Score(sum(values.values()), values)
+        return Score(jnp.sum(jnp.stack(list(values.values()))), values)
 
     def _residuals(self, xyz: jax.Array) -> dict[str, jax.Array]:
         return {**self.restraints.residuals(xyz), "contact": self.contacts.residuals(xyz)}

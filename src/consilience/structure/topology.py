@@ -37,9 +37,9 @@ class Riding:
 class NonBonded:
     """What the contact search needs of each atom, heavy atoms first, then riding hydrogens.
 
-    `radius` (a,) Å; `polarity` (a,) one of N D A B H (none, donor, acceptor, both, polar hydrogen); `element` (a,) atomic
-    number; `altloc` (a,) ord or 0; `near` sorted pair codes i * a + j (i < j) closer than three bonds or in one plane; `torsion`
-    those exactly three bonds apart; `metal` (a,) bool.
+    `radius` (a,) Å; `polarity` (a,) one of N D A B H (none, donor, acceptor, both, polar hydrogen); `element` (a,)
+    atomic number; `altloc` (a,) ord or 0; `near` sorted pair codes i * a + j (i < j) closer than three bonds or in one
+    plane; `torsion` those exactly three bonds apart; `metal` (a,) bool.
     """
 
     radius: np.ndarray
@@ -64,8 +64,8 @@ class Topology:
 
     def ride(self, xyz: np.ndarray) -> Riding:
         """Hydrogens placed anew at these heavy-atom coordinates (n, 3); their number and order stay the same."""
-        _st, *parts = _prepare(self.structure.with_atoms(xyz=xyz), self.library)
-        new = _riding(*parts)
+        _st, topo, number, atoms = _prepare(self.structure.with_atoms(xyz=xyz), self.library)
+        new = _riding(topo, number, atoms)
         return new if np.array_equal(new.parent, self.riding.parent) else self.riding
 
 

@@ -1,7 +1,7 @@
 """Restraints on displacement parameters: neighbours in space and along bonds move alike, never alike to the mean.
 
-For two Gaussians the symmetric Kullback-Leibler divergence of B1 and B2 is proportional to sinh^2 of half the difference of
-their logarithms (Murshudov et al., Acta Cryst. D67 (2011) 355); in log B it is nearly quadratic.
+For two Gaussians the symmetric Kullback-Leibler divergence of B1 and B2 is proportional to sinh^2 of half the
+difference of their logarithms (Murshudov et al., Acta Cryst. D67 (2011) 355); in log B it is nearly quadratic.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from consilience.core.params import Model
 from consilience.core.terms import Score
@@ -58,7 +58,7 @@ def similar_pairs(
     """Pairs (m, 2) and sigmas (m,): bonds, 1-3 neighbours, and atoms closer than `reach` Å within the molecule."""
     seen: dict[tuple[int, int], float] = {}
     if reach > 0:
-        for i, j in cKDTree(xyz).query_pairs(reach):
+        for i, j in KDTree(xyz).query_pairs(reach):
             a, b = altloc[i], altloc[j]
             if a == b or not a or not b:
                 d = float(np.linalg.norm(xyz[i] - xyz[j]))
@@ -68,4 +68,3 @@ def similar_pairs(
             seen[(i, j)] = SIGMA[kind]
     index = np.array(sorted(seen), np.int32).reshape(-1, 2)
     return index, np.array([seen[int(i), int(j)] for i, j in index])
-

@@ -1,9 +1,9 @@
 """Electron density of atoms on a periodic grid: truncated Gaussians in boxes, and the exact adjoint.
 
 An atom is a sum of Gaussians. On the grid a Gaussian factorises into tables over pairs of axes, so that a box of W^3
-points costs W^2 exponentials: rho = exp(-t'Qt), with t the grid offset and Q the 3 x 3 form in grid units. Boxes are added
-to a grid with margins, which is folded periodically at the end; the adjoint gathers the same boxes and pulls
-them back through the same function, so value and gradient belong to each other exactly.
+points costs W^2 exponentials: rho = exp(-t'Qt), with t the grid offset and Q the 3 x 3 form in grid units. Boxes are
+added to a grid with margins, which is folded periodically at the end; the adjoint gathers the same boxes and pulls them
+back through the same function, so value and gradient belong to each other exactly.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def box_density(
             return jnp.einsum("cgxz,cgy->cxyz", plane, line)
         terms = [plane[:, g, :, None, :] * line[:, g, None, :, None] for g in range(plane.shape[1])]
         return sum(terms[1:], terms[0])
-    # Three tables, each with half of the diagonal of its two axes: none overflows, for 2 |Qij ti tj| <= Qii ti^2 + Qjj tj^2
+    # Three tables, each with half of the diagonal of its two axes: none overflows, for 2 |Qij ti tj| <= Qii ti^2 + Qjj
+    # tj^2
     table = [jnp.exp(0.5 * (e[i][..., :, None] + e[j][..., None, :]) + cross(k)) for k, (i, j) in enumerate(pairs)]
     xy, xz, yz = amp * table[0], table[1], table[2]
     terms = [
@@ -124,8 +125,8 @@ def _unfold(field: jax.Array, boxes: Boxes) -> jax.Array:
 def splat(boxes: Boxes, atoms: Gaussians, centre: jax.Array, chunks: jax.Array) -> jax.Array:
     """Density on the periodic grid, shape `boxes.shape`.
 
-    centre (n, 3) int32: box centres in [0, N); chunks (classes + 1,) int32: first chunk of each class. Differentiable in
-    `atoms`; `centre` and `chunks` are constants.
+    centre (n, 3) int32: box centres in [0, N); chunks (classes + 1,) int32: first chunk of each class. Differentiable
+    in `atoms`; `centre` and `chunks` are constants.
     """
     rho = jnp.zeros(boxes.padded, atoms.offset.dtype)
     serial = jax.default_backend() == "cpu"

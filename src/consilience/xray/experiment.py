@@ -1,4 +1,5 @@
-"""One diffraction experiment around a model: which reflections may be seen by whom, and the refit of all that is not the
+"""One diffraction experiment around a model: which reflections may be seen by whom, and the refit of all that is not
+the
 atoms (solvent, scale, error model) whenever the atoms have moved."""
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ from consilience.structure.atoms import Structure
 from consilience.xray.reflections import Reflections
 from consilience.xray.scaling import Scale, fit_scale, scattering_vectors
 from consilience.xray.scattering import Source, form_factors
-from consilience.xray.sigmaa import AmplitudeData, ErrorModel, correct_error_model, figure_of_merit, fit_error_model, measured_variance
+from consilience.xray.sigmaa import (
+    AmplitudeData,
+    ErrorModel,
+    correct_error_model,
+    figure_of_merit,
+    fit_error_model,
+    measured_variance,
+)
 from consilience.xray.solvent import mask_structure_factors, solvent_mask
 from consilience.xray.structure_factors import ReflectionIndex, plan_structure_factors
 from consilience.xray.term import Atoms, Diffraction, Observed, Target
@@ -26,7 +34,8 @@ B_MIN = 1.0  # Å^2
 class Crystal:
     """Reflections split for one refinement. `work` includes `steer`; all arrays (m,) over the reflections.
 
-    `amplitude`, `sigma`: the observations as amplitudes (French & Wilson's for intensities), used for scaling and statistics.
+    `amplitude`, `sigma`: the observations as amplitudes (French & Wilson's for intensities), used for scaling and
+    statistics.
     """
 
     reflections: Reflections
@@ -39,7 +48,9 @@ class Crystal:
     inv_d2: np.ndarray
 
     @classmethod
-    def of(cls, reflections: Reflections, amplitude: np.ndarray, sigma: np.ndarray, steer_share: float, seed: int) -> Crystal:
+    def of(
+        cls, reflections: Reflections, amplitude: np.ndarray, sigma: np.ndarray, steer_share: float, seed: int
+    ) -> Crystal:
         """Hold back `steer_share` of the work reflections, drawn with a fixed seed from the work set alone."""
         ops = reflections.spacegroup.operations()
         work = ~reflections.free
@@ -58,7 +69,7 @@ class Crystal:
         )
 
     def observed(self, include_steer: bool) -> Observed:
-        """Arrays over the work reflections for the term; steer reflections count 0 unless included. No free reflection."""
+        """Arrays over the work reflections for the term; steer ones count 0 unless included. No free reflection."""
         w = self.work
         value = self.reflections.value if self.reflections.kind == "intensity" else self.amplitude
         sigma = self.reflections.sigma if self.reflections.kind == "intensity" else self.sigma
@@ -84,7 +95,9 @@ class Fitted:
     fom: np.ndarray
 
 
-def start_term(structure: Structure, atoms: Atoms, crystal: Crystal, source: Source, target: Target, u=None) -> Diffraction:
+def start_term(
+    structure: Structure, atoms: Atoms, crystal: Crystal, source: Source, target: Target, u=None
+) -> Diffraction:
     """A diffraction term for the heavy atoms of `structure` plus riding hydrogens, before any refit."""
     elements = np.r_[structure.element, np.full(len(atoms.parent) - len(structure), "H")]
     a5, b5 = form_factors(elements, source)
@@ -124,9 +137,11 @@ def refit(
 ) -> tuple[Diffraction, Model, Fitted]:
     """Solvent mask, scale and error model for the atoms as they are; returns the term, the model, and what was fitted.
 
-    The isotropic part of the scale goes into the atomic B (the model changes by that much): the scale left in the term is
-    traceless. `errors` fixes the error model; otherwise its shape comes from the fitted reflections and its level from
-    the steer set; `scale` and `guess` are where the fits start. Free reflections are computed for display, never looked at.
+    The isotropic part of the scale goes into the atomic B (the model changes by that much): the scale left in the term
+    is traceless. `errors` fixes the error model; otherwise its shape comes from the fitted reflections and its level
+    from the steer set; `scale` and `guess` are where the fits start. Free reflections are computed for display, never
+    looked
+    at.
     """
     b = np.array(model["b"])
     u = np.array(model["u"]) if "u" in model else None

@@ -17,7 +17,7 @@ FLOOR = 0.2  # of the median: weak atoms must not take giant steps
 
 
 def amplitude_curvature(term: Diffraction, f_model: np.ndarray, obs: Observed) -> np.ndarray:
-    """(m,) expected second derivative of each reflection's -log likelihood with respect to |F_c| (before the overall scale)."""
+    """(m,) expected second derivative of each reflection's -log likelihood in |F_c| (before the overall scale)."""
     x = 2 * np.sqrt(np.maximum(obs.value, 0)) if term.target == "mli" else 2 * obs.value
     fom = figure_of_merit(x * term.d * np.abs(f_model) / term.variance, obs.centric)
     sharp = np.where(obs.centric, 1.0, 2.0) * (term.d * fom) ** 2 / term.variance

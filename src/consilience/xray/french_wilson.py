@@ -1,4 +1,4 @@
-"""Amplitudes from measured intensities by Bayes' theorem with Wilson's prior (French & Wilson, Acta Cryst. A34 (1978) 517)."""
+"""Amplitudes from measured intensities with Wilson's prior (French & Wilson, Acta Cryst. A34 (1978) 517)."""
 
 from __future__ import annotations
 

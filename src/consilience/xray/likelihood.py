@@ -1,7 +1,8 @@
 """Targets of refinement: the likelihood of an observed amplitude or intensity given a calculated structure factor.
 
-With F_c the scaled model amplitude, D its expected correlation with the truth and S the variance of what the model misses
-(times epsilon), acentric amplitudes follow a Rice distribution and centric ones Woolfson's (Murshudov et al. 1997).
+With F_c the scaled model amplitude, D its expected correlation with the truth and S the variance of what the model
+misses (times epsilon), acentric amplitudes follow a Rice distribution and centric ones Woolfson's (Murshudov et al.
+1997).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ def log_bessel_i0(x: jax.Array) -> jax.Array:
 
 
 def log_cosh(x: jax.Array) -> jax.Array:
+    """log cosh(x) without overflow."""
     a = jnp.abs(x)
     return a + jnp.log1p(jnp.exp(-2 * a)) - jnp.log(2.0)
 
@@ -26,8 +28,9 @@ def log_cosh(x: jax.Array) -> jax.Array:
 def amplitude_nll(f_obs, f_calc, d, variance, centric) -> jax.Array:
     """-log p(F_obs | F_calc), (m,), in nats: Rice (acentric) or Woolfson (centric).
 
-    f_obs, f_calc >= 0, d (m,) in units of the data; variance (m,) = epsilon S plus the measurement's (2 sigma^2 acentric, sigma^2
-    centric); centric (m,) bool. Murshudov, Vagin & Dodson, Acta Cryst. D53 (1997) 240, equations 1 and 2.
+    f_obs, f_calc >= 0, d (m,) in units of the data; variance (m,) = epsilon S plus the measurement's (2 sigma^2
+    acentric, sigma^2 centric); centric (m,) bool. Murshudov, Vagin & Dodson, Acta Cryst. D53 (1997) 240, equations 1
+    and 2.
     """
     fc = d * f_calc
     square = f_obs**2 + fc**2
@@ -38,7 +41,7 @@ def amplitude_nll(f_obs, f_calc, d, variance, centric) -> jax.Array:
 
 
 def least_squares_nll(f_obs, f_calc, variance) -> jax.Array:
-    """Gaussian -log p of amplitudes, (m,): unphysical where phases matter, kept for tests and well-determined crystals."""
+    """Gaussian -log p of amplitudes, (m,): no phase uncertainty; for tests and well-determined crystals."""
     return 0.5 * (f_obs - f_calc) ** 2 / variance + 0.5 * jnp.log(2 * jnp.pi * variance)
 
 
@@ -52,11 +55,11 @@ _NODES, _WEIGHTS = np.polynomial.hermite.hermgauss(20)
 
 
 def intensity_nll(i_obs, sigma, f_calc, d, variance, centric) -> jax.Array:
-    """-log p(I_obs | F_calc), (m,): the Rice or Woolfson density of the true intensity, blurred by the Gaussian measurement.
+    """-log p(I_obs | F_calc), (m,): the Rice or Woolfson density of the true intensity, blurred by the measurement.
 
-    `variance` is epsilon S alone; the measurement's sigma (m,) enters here. Weak and negative intensities need no French-Wilson
-    correction. The integral over the true amplitude is taken by Gauss-Hermite quadrature around the maximum of
-    the integrand (Laplace's approximation as the frame, exact in the limit of many nodes).
+    `variance` is epsilon S alone; the measurement's sigma (m,) enters here. Weak and negative intensities need no
+    French-Wilson correction. The integral over the true amplitude is taken by Gauss-Hermite quadrature around the
+    maximum of the integrand (Laplace's approximation as the frame, exact in the limit of many nodes).
     """
     fc = d * f_calc
     i_obs, sigma = jnp.asarray(i_obs), jnp.maximum(jnp.asarray(sigma), 1e-6)

@@ -1,4 +1,7 @@
-"""Overall scale, anisotropic correction and flat bulk solvent: F_model = k exp(-s'Bs/4) (F_c + k_sol exp(-B_sol s^2/4) F_mask)."""
+"""Overall scale, anisotropic correction and flat bulk solvent.
+
+F_model = k exp(-s'Bs/4) (F_c + k_sol exp(-B_sol s^2/4) F_mask).
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,8 @@ def fit_scale(
 ) -> Scale:
     """Least-squares fit (robust loss) of all scale parameters to amplitudes (m,) with their sigmas.
 
-    f_calc, f_mask complex (m,). Pass work reflections only. The anisotropic part obeys the crystal's point group and is traceless.
+    f_calc, f_mask complex (m,). Pass work reflections only. The anisotropic part obeys the crystal's point group and is
+    traceless.
     """
     s = scattering_vectors(hkl, cell)
     quad = _quadratic(s)
@@ -109,7 +113,12 @@ def fit_scale(
         size = np.abs(total)
         y = outer * size
         along = np.real(np.conj(total) * f_mask) / np.maximum(size, 1e-9)  # d|total| / d(solvent factor)
-        columns = [y, -y * inv_d2 / 4, outer * along * np.exp(-p[3] * inv_d2 / 4), -outer * along * solvent * inv_d2 / 4]
+        columns = [
+            y,
+            -y * inv_d2 / 4,
+            outer * along * np.exp(-p[3] * inv_d2 / 4),
+            -outer * along * solvent * inv_d2 / 4,
+        ]
         columns += [-y * b / 4 for b in basis.T]
         j = -weight[:, None] * np.stack(columns, 1)
         if not has_solvent:
@@ -132,7 +141,7 @@ def fit_scale(
     best = None
     for p0 in starts:
         p0 = np.clip(p0, low + 1e-6, high - 1e-6)
-        fit = least_squares(residual, p0, jacobian, (low, high), x_scale=scale, loss="soft_l1", max_nfev=30)
+        fit = least_squares(residual, p0, jacobian, (low, high), x_scale=scale, loss="soft_l1", max_nfev=30)  # type: ignore[arg-type]
         if best is None or fit.cost < best.cost:
             best = fit
     assert best is not None

@@ -16,7 +16,8 @@ def form_factors(elements: np.ndarray, source: Source = "xray") -> tuple[np.ndar
     """Coefficients a (n, 5) in electrons (neutron: fm; electron: Å) and b (n, 5) Å^2 of each atom.
 
     X-ray: International Tables C (1992) table 6.1.1.4, the constant as a Gaussian of zero width; electron: ibid. table
-    4.3.2.2; neutron: coherent scattering lengths, Neutron News 3 (1992) 29. Raises InputError for an element without one.
+    4.3.2.2; neutron: coherent scattering lengths, Neutron News 3 (1992) 29. Raises InputError for an element without
+    one.
     """
     table: dict[str, tuple[list[float], list[float]]] = {}
     for name in set(elements.tolist()):

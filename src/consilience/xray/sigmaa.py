@@ -127,8 +127,9 @@ def fit_error_model(data: AmplitudeData, per_node: int = 250, smooth: float = 2.
 
 
 def correct_error_model(model: ErrorModel, held_out: AmplitudeData) -> ErrorModel:
-    """The same shape with log S raised by a quadratic and D scaled by a line in 1/d^2, by maximum likelihood on reflections that
-    the fit did not see: where parameters are many the fitted reflections understate S, most at high resolution.
+    """The same shape with log S raised by a quadratic and D scaled by a line in 1/d^2, by maximum likelihood on
+    reflections that the fit did not see: where parameters are many the fitted reflections understate S, most at high
+    resolution.
     """
     d, s = model.at(held_out.inv_d2)
     span = model.nodes[-1] - model.nodes[0]

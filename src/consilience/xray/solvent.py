@@ -11,7 +11,7 @@ from consilience.structure.atoms import Structure
 def solvent_mask(structure: Structure, d_min: float) -> gemmi.FloatGrid:
     """1 in the bulk solvent, 0 in the molecule (Jiang & Brunger 1994; radii of REFMAC, probe 1.0, shrink 0.8 Å)."""
     grid = gemmi.FloatGrid()
-    grid.spacegroup = structure.spacegroup
+    grid.spacegroup = structure.spacegroup  # pyright: ignore[reportAttributeAccessIssue]
     grid.set_unit_cell(structure.cell)
     grid.set_size_from_spacing(min(0.6, d_min / 3.0), gemmi.GridSizeRounding.Up)
     gemmi.SolventMasker(gemmi.AtomicRadiiSet.Refmac).put_mask_on_float_grid(grid, structure.hierarchy[0])
@@ -19,7 +19,7 @@ def solvent_mask(structure: Structure, d_min: float) -> gemmi.FloatGrid:
 
 
 def mask_structure_factors(mask: gemmi.FloatGrid, hkl: np.ndarray) -> np.ndarray:
-    """Fourier coefficients (m,) of a mask on the absolute scale of atomic structure factors without the electron density."""
+    """Fourier coefficients (m,) of a mask, absolute scale, without the solvent's electron density."""
     return np.asarray(gemmi.transform_map_to_f_phi(mask, half_l=True).get_value_by_hkl(hkl), complex)
 
 

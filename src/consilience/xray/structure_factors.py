@@ -24,7 +24,7 @@ B_CLASSES = (25.0, 60.0, 200.0)  # upper bounds of B of the box classes, Å^2
 
 
 class Accuracy(NamedTuple):
-    """rate: grid points per half d_min; tail: electrons outside an atom's box; blur: share of the full anti-alias blur."""
+    """rate: grid points per half d_min; tail: electrons outside an atom's box; blur: share of the full anti-alias B."""
 
     rate: float
     tail: float
@@ -172,7 +172,7 @@ class StructureFactors(eqx.Module):
         return jnp.sum(f * at.phase.astype(f.dtype), axis=0) * self.unblur(at.inv_d2).astype(self.precision)
 
     def resort(self, b: np.ndarray, u: np.ndarray | None = None) -> StructureFactors:
-        """The same plan with box classes and blur chosen for new displacement parameters (same shapes: no recompilation)."""
+        """The same plan with box classes and blur for new displacement parameters; same shapes, no recompilation."""
         large = np.array(b, float)
         small = large.copy()
         members = np.arange(len(large))
@@ -188,7 +188,7 @@ class StructureFactors(eqx.Module):
         return eqx.tree_at(lambda p: (p.iso, p.aniso, p.blur), self, (iso, aniso, blur), is_leaf=lambda x: x is None)
 
     def pin(self, xyz: np.ndarray) -> StructureFactors:
-        """The same plan with box centres held where these coordinates put them, in float64: smooth to the last digit."""
+        """The same plan with box centres held where these coordinates put them, in float64: smooth to the end."""
         centre = np.round(np.asarray(xyz) @ self.frac.T * np.array(self.shape))
         pinned = eqx.tree_at(lambda p: p.pinned, self, centre, is_leaf=lambda x: x is None)
         return _with_precision(pinned, "float64")
@@ -210,7 +210,7 @@ def plan_structure_factors(
     accuracy: str = "default",
     precision: Literal["float32", "float64"] = "float32",
 ) -> StructureFactors:
-    """Choose grid, blur and boxes for atoms with form factors a5, b5 (n, 5) and displacement parameters near b (n,) or u.
+    """Choose grid, blur and boxes for form factors a5, b5 (n, 5) and displacement parameters near b (n,) or u.
 
     "default" is good to about 3e-3 of sum|dF| / sum|F|, "fine" to 1e-4.
     """
@@ -222,7 +222,9 @@ def plan_structure_factors(
     spacing = 1 / (reciprocal * np.array(shape))
     b_floor = level.blur * EIGHT_PI2 / 1.1 * (d_min / (2 * level.rate)) ** 2
     is_aniso = np.zeros(len(b), bool) if is_aniso is None else np.asarray(is_aniso)
-    smallest = float(np.min(b)) if u is None else float(min(np.min(b), np.min(u[is_aniso, :3], initial=1e9) * EIGHT_PI2))
+    smallest = (
+        float(np.min(b)) if u is None else float(min(np.min(b), np.min(u[is_aniso, :3], initial=1e9) * EIGHT_PI2))
+    )
     blur_max = max(0.0, b_floor - max(1.0, 0.4 * smallest))
     half = []
     for bound in B_CLASSES:
@@ -230,7 +232,7 @@ def plan_structure_factors(
         half.append(tuple(int(np.ceil(radius / s - 0.5)) for s in spacing))
     metric = orth.T @ orth
     coupled = tuple(bool(abs(metric[i, j]) > 1e-9 * metric[i, i]) for i, j in ((0, 1), (0, 2), (1, 2)))
-    boxes = Boxes(shape, tuple(half), coupled)
+    boxes = Boxes(shape, tuple(half), coupled)  # type: ignore[arg-type]
     everyone = np.arange(len(b))
     zero = np.zeros(len(b), int)
     iso = AtomBoxes.sort(boxes, everyone[~is_aniso], zero[~is_aniso])

@@ -19,7 +19,8 @@ Target = Literal["ml", "ls", "mli"]
 
 
 class Observed(NamedTuple):
-    """Work observations: `value` (m,) amplitudes, or intensities for the target "mli", `sigma` (m,), `centric` (m,) bool, and
+    """Work observations: `value` (m,) amplitudes, or intensities for the target "mli", `sigma` (m,), `centric` (m,)
+    bool, and
     `counts` (m,) 1 where the reflection is fitted, 0 where it is held back (steer)."""
 
     value: np.ndarray
@@ -31,8 +32,8 @@ class Observed(NamedTuple):
 class Atoms(eqx.Module):
     """Scatterers of the model: heavy atoms and the hydrogens that ride on them.
 
-    `parent` (a,) maps every scatterer to its heavy atom, `offset` (a, 3) Å from it, `share` (a,) occupancy of the scatterer
-    relative to its parent's.
+    `parent` (a,) maps every scatterer to its heavy atom, `offset` (a, 3) Å from it, `share` (a,) occupancy of the
+    scatterer relative to its parent's.
     """
 
     parent: np.ndarray
@@ -73,7 +74,7 @@ class Diffraction(eqx.Module):
         """Scaled model structure factors (m,), complex."""
         xyz, b, occ, u = self.atoms.expand(model)
         f = self.plan(xyz, b, occ, self.at, u)
-        return self.overall * (f + self.f_solvent)
+        return jnp.asarray(self.overall) * (f + self.f_solvent)
 
     def __call__(self, model: Model, obs: Observed) -> Score:
         f = safe_abs(self.f_model(model))
@@ -94,7 +95,8 @@ class Diffraction(eqx.Module):
     def curvature(self, model: Model, obs: Observed) -> dict[str, sp.dia_matrix]:
         """Diagonal Fisher information of the raw blocks, heavy atoms, averaged over directions of scattering.
 
-        Atoms are taken as independent scatterers with random phases (Murshudov et al., Acta Cryst. D53 (1997) 240, section 3).
+        Atoms are taken as independent scatterers with random phases (Murshudov et al., Acta Cryst. D53 (1997) 240,
+        section 3).
         """
         from consilience.xray.fisher import data_fisher
 
