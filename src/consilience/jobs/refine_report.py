@@ -1,125 +1,309 @@
-"""The report page of a refinement: R factors, weights, B factors, geometry, model and maps."""
+"""The report of a refinement: key figures with what is usual, plots, residues to look at, model and density."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from consilience.jobs.refine_figures import (
+    b_plots,
+    correlation_plot,
+    geometry_per_cycle,
+    r_per_cycle,
+    r_per_shell,
+    ramachandran_plots,
+    weights_per_cycle,
+    wilson_plot,
+)
 from consilience.jobs.refine_result import Refined
-from consilience.report import figures
-from consilience.report.page import Card, Column, Goto, Map, Page, Plot, Row, Section, Table, Viewer
+from consilience.jobs.refine_statistics import UNITS, completeness
+from consilience.report.page import (
+    Band,
+    Block,
+    Card,
+    Coloring,
+    Column,
+    Goto,
+    Map,
+    Page,
+    Row,
+    Section,
+    Table,
+    Text,
+    Viewer,
+    format_value,
+)
 from consilience.report.volume import crop_map
+from consilience.structure.atoms import Structure
+
+# resolution (Å) and R-free of the middle half of models in the PDB there, rounded (compare Kleywegt & Jones,
+# Structure 10 (2002) 465-472; Urzhumtsev et al., Acta Cryst. D65 (2009) 1283-1291)
+USUAL_R_FREE = ((1.0, 0.14, 0.18), (1.5, 0.18, 0.22), (2.0, 0.21, 0.25), (2.5, 0.23, 0.28), (3.0, 0.25, 0.31))
+MAP_BYTES = 550_000  # of each map, compressed: two of them and the scripts stay below 4 MB
+WATERS = frozenset({"HOH", "DOD", "WAT"})
 
 
-def refinement_page(result: Refined, summary: dict[str, Any]) -> Page:
-    """The page of a finished refinement; `summary` has the keys of summary.json."""
-    sections = (
-        Section("Fit to the data", "", (*_cycles(summary), *_shells(summary))),
-        Section("Displacement parameters", "", _b_factors(result)),
-        Section("Geometry", "", (_outliers(result),)),
-        Section("Model and density", "", (_viewer(result),)),
-        *_gradients(summary),
-        *_truth(result),
-    )
+def refinement_page(result: Refined, summary: Mapping[str, Any]) -> Page:
+    """The page of a refinement from its result and the keys of its summary.json."""
+    name = Path(result.structure.source or "model").name
+    r = result.crystal.reflections
+    cell = ", ".join(f"{v:g}" for v in (*map(lambda x: round(x, 2), r.cell.parameters),))
+    subtitle = f"{name} against {Path(r.source).name} · {r.spacegroup.xhm()} · cell {cell}"
+    sections = [
+        _course(result),
+        _resolution(result, summary),
+        _model_and_density(result),
+        _b(result),
+        _checks(summary),
+    ]
+    if result.truth:
+        sections.insert(0, Section("Recovered against true", TRUTH, (truth_table(result.truth),)))
     return Page(
-        f"Refinement of {result.structure.hierarchy.name or 'a model'}",
-        f"{summary['space_group']}, {summary['d_max']:.1f} to {summary['d_min']:.2f} Å",
-        cards=_cards(summary),
-        sections=sections,
+        title=f"Refinement of {name.split('.')[0]}",
+        subtitle=subtitle,
+        status=summary.get("status", "ok"),
+        cards=cards(result, summary),
+        sections=tuple(sections),
         warnings=tuple(summary.get("warnings", ())),
-        next_command="coot --pdb refined.pdb --auto refined.mtz",
+        next_command="coot --pdb refined.pdb --auto refined.mtz\n# after rebuilding:\n"
+        "consil refine rebuilt.pdb refined.mtz",
+        footer=footer(summary),
     )
 
 
-def _cards(s: dict[str, Any]) -> tuple[Card, ...]:
-    def card(label: str, value: Any, note: str = "", digits: int = 4) -> Card:
-        return Card(label, value, note, digits=digits)
-
-    start_free = s["r_free_start"]
-    return (
-        card("R-free", s["r_free"], "" if start_free is None else f"start {start_free:.4f}"),
-        card("R-work", s["r_work"], f"start {s['r_work_start']:.4f}"),
-        card("bond r.m.s.Z", s["rmsz"].get("bond"), "target 0.5 to 1.0", 2),
-        card("angle r.m.s.Z", s["rmsz"].get("angle"), "", 2),
-        card("mean B", s["b_mean"], "Å²", 1),
-        card("reflections", s["n_work"] + s["n_free"], f"{s['n_free']} free", 0),
-    )
+TRUTH = "The data were simulated from a model that is known, so every result has its true value."
 
 
-def _cycles(s: dict[str, Any]) -> tuple[Plot, ...]:
-    rows = s["cycles"]
-    x = [r["cycle"] for r in rows]
-    names = {"R-work": "r_work", "R-free": "r_free"}
-    curves = {label: np.array([r[key] for r in rows], float) for label, key in names.items()}
-    plots = [figures.line("r-cycle", x, curves, x_title="cycle", y_title="R factor", title="R per cycle", markers=True)]
-    weighed = [r for r in rows if r["weights"]]
-    if weighed:
-        terms = sorted({t for r in weighed for t in r["weights"]})
-        series = {t: np.array([r["weights"].get(t, 0.0) or np.nan for r in weighed], float) for t in terms}
-        x = [r["cycle"] for r in weighed]
-        plots.append(
-            figures.line("weights", x, series, x_title="cycle", y_title="weight", title="Weights", markers=True)
-        )
-    return tuple(plots)
+def truth_table(truth: Mapping[str, tuple[Any, Any, str]]) -> Table:
+    """{label: (found, true, unit)} as a table."""
+    rows = tuple((label, found, true, unit) for label, (found, true, unit) in truth.items())
+    return Table(("quantity", Column("found"), Column("true"), "unit"), rows)
 
 
-def _shells(s: dict[str, Any]) -> tuple[Plot, ...]:
-    rows = s["shells"]
-    x = [0.5 * (r["d_min"] ** -2 + r["d_max"] ** -2) for r in rows]
-    curves = {"R-work": [r["r_work"] for r in rows]}
-    if all(r["r_free"] is not None for r in rows):
-        curves["R-free"] = [r["r_free"] for r in rows]
-    plot = figures.line("r-shell", x, curves, x_title="1/d²", y_title="R factor", title="R by resolution", markers=True)
-    return (figures.over_resolution(plot),)
+def cards(result: Refined, summary: Mapping[str, Any]) -> tuple[Card, ...]:
+    """Key figures, each with a band and what is usual."""
+    d_min, rmsz = float(summary["d_min"]), summary.get("rmsz") or {}
+    low, high = usual_r_free(d_min)
+    work, free = summary.get("r_work"), summary.get("r_free")
+    gap = None if work is None or free is None else free - work
+    out = [
+        Card(
+            "R-free",
+            free,
+            _from(summary.get("r_free_start")),
+            _band(free, high, high + 0.04),
+            f"usual at {d_min:.2f} Å: {low:.2f}-{high:.2f}",
+            digits=4,
+        ),
+        Card(
+            "R-work",
+            work,
+            _from(summary.get("r_work_start")),
+            _band(gap, 0.05, 0.08),
+            "" if gap is None else f"R-free is {gap:.3f} above; usual 0.02-0.05",
+            digits=4,
+        ),
+        Card(
+            "Bond r.m.s.Z",
+            rmsz.get("bond"),
+            f"r.m.s.d. {format_value(summary.get('rmsd_bond'), 4)} Å",
+            _band(rmsz.get("bond"), 1.1, 1.5),
+            "aim: 0.5-1.0",
+            digits=2,
+        ),
+        Card(
+            "Angle r.m.s.Z",
+            rmsz.get("angle"),
+            f"r.m.s.d. {format_value(summary.get('rmsd_angle'), 2)}°",
+            _band(rmsz.get("angle"), 1.25, 1.6),
+            "aim: below 1.25",
+            digits=2,
+        ),
+        _ramachandran_card(result),
+        Card("Mean B", summary.get("b_mean"), _wilson_note(result), unit="Å²", digits=1),
+        Card("Resolution", d_min, f"from {summary['d_max']:.1f} Å, {summary['space_group']}", unit="Å", digits=2),
+        Card(
+            "Completeness",
+            100 * (share := completeness(result.crystal)),
+            f"{summary['n_work']} work, {summary['n_free']} free reflections",
+            _band(-share, -0.95, -0.85),
+            "usual: above 95 %",
+            unit="%",
+            digits=1,
+        ),
+    ]
+    return tuple(out)
 
 
-def _b_factors(result: Refined) -> tuple[Plot, ...]:
-    residues = [r for r in result.residues if r.get("b_main") is not None]
-    chains = sorted({r["chain"] for r in residues})
-    plots = []
-    for number, chain in enumerate(chains[:8]):
-        own = [r for r in residues if r["chain"] == chain]
-        curve = {"main chain": [r["b_main"] for r in own]}
-        x = [r["resi"] for r in own]
-        title = f"B per residue, chain {chain}"
-        plots.append(figures.line(f"b-residue-{number}", x, curve, x_title="residue", y_title="B (Å²)", title=title))
-    return tuple(plots)
+def usual_r_free(d_min: float) -> tuple[float, float]:
+    """R-free of the middle half of deposited models at a resolution in Å."""
+    d, low, high = np.array(USUAL_R_FREE).T
+    return float(np.interp(d_min, d, low)), float(np.interp(d_min, d, high))
 
 
-def _outliers(result: Refined) -> Table:
-    rows = tuple(
-        Row(
-            (o["kind"], " ".join(o["atoms"]), o["value"], o["ideal"], o["z"]),
-            Goto(o["chain"], o["resi"]) if o.get("resi") is not None else None,
-        )
-        for o in result.outliers[:100]
-    )
-    columns = ("kind", "atoms", Column("value", digits=3), Column("ideal", digits=3), Column("z", digits=1))
-    return Table(columns, rows, "Restraints that deviate by more than 4 standard deviations")
+def _band(value: float | None, good: float, fair: float) -> Band | None:
+    if value is None:
+        return None
+    return "good" if value <= good else "fair" if value <= fair else "poor"
+
+
+def _from(start: float | None) -> str:
+    return "" if start is None else f"at the start {start:.4f}"
+
+
+def _wilson_note(result: Refined) -> str:
+    from consilience.jobs.refine_statistics import wilson
+
+    b = wilson(result.crystal, result.fitted.f_model, result.structure)["b"]
+    return "" if b is None else f"Wilson plot: {b:.1f} Å²"
+
+
+def _ramachandran_card(result: Refined) -> Card:
+    found = [r["rama"] for r in result.residues if r["rama"]]
+    if not found:
+        return Card("Ramachandran favoured", None, "no amino acids with both torsions")
+    outliers = found.count("outlier")
+    share = 100.0 * found.count("favoured") / len(found)
+    worst = 100.0 * outliers / len(found)
+    band: Band = "good" if share >= 96 and worst <= 0.5 else "fair" if share >= 90 and worst <= 3 else "poor"
+    note = f"{len(found)} residues, {outliers} outlier{'' if outliers == 1 else 's'}"
+    return Card("Ramachandran favoured", share, note, band, "usual: above 96 %, no outliers", "%", 1)
+
+
+def _course(result: Refined) -> Section:
+    moved = result.structure.xyz - result.start.xyz if len(result.start) == len(result.structure) else None
+    text = "R-work and R-free, the geometry, and how the terms were weighted, cycle by cycle."
+    if moved is not None:
+        text += f" The atoms moved by {np.sqrt(np.mean(np.sum(moved**2, axis=1))):.2f} Å (r.m.s.)."
+    blocks = (r_per_cycle(result.history), geometry_per_cycle(result.history), *weights_per_cycle(result.history))
+    return Section("Course of the refinement", text, blocks)
+
+
+def _resolution(result: Refined, summary: Mapping[str, Any]) -> Section:
+    shells = summary.get("shells") or ()
+    text = "Agreement by resolution, low resolution on the left."
+    if summary.get("k_sol") is not None:
+        text += f" Bulk solvent: {summary['k_sol']:.3f} e/Å³, B {summary['b_sol']:.0f} Å²."
+    return Section("Agreement with the data", text, (*r_per_shell(shells), wilson_plot(result)))
+
+
+def _model_and_density(result: Refined) -> Section:
+    blocks: list[Block] = [_viewer(result), _to_visit(result), _outlier_table(result.outliers)]
+    if (plot := correlation_plot(result.residues)) is not None:
+        blocks.append(plot)
+    blocks += ramachandran_plots(result.residues)
+    text = "A click on a row of the tables takes the view to the residue."
+    return Section("Model and density", text, tuple(blocks))
 
 
 def _viewer(result: Refined) -> Viewer:
-    waters = np.array([r.is_water() for chain in result.structure.hierarchy[0] for r in chain for _ in r], bool)
-    xyz = result.structure.xyz[~waters] if not waters.all() else result.structure.xyz
-    double, difference = result.maps
+    solid = np.array([not r.is_water() for chain in result.structure.hierarchy[0] for r in chain for _ in r], bool)
+    around = result.structure.xyz[solid] if solid.any() else result.structure.xyz
+    double, difference = (crop_map(m, around, max_bytes=MAP_BYTES) for m in result.maps)
     maps = (
-        Map(crop_map(double, xyz), (1.5,), "#3f7fd0", "2mFo-DFc"),
-        Map(crop_map(difference, xyz), (3.0, -3.0), ("#2e9e4f", "#d0443f"), "mFo-DFc"),
+        Map(double, (1.5,), "#3f7fd0", "2mFo-DFc"),
+        Map(difference, (3.0, -3.0), ("#2f9e5b", "#d0452f"), "mFo-DFc"),
     )
-    return Viewer(result.structure.hierarchy.make_pdb_string(), maps=maps, caption="Refined model and maps")
+    text, kind = _structure_text(result.structure)
+    values = {(r["chain"], r["resi"]): r["rscc"] for r in result.residues if r["rscc"] is not None}
+    ways: list[str | Coloring] = ["b", "chain", "element", "secondary"]
+    if values:
+        ways.insert(1, Coloring("real-space correlation", values, low=1.0, high=0.6))
+    caption = "2mFo-DFc in blue, mFo-DFc in green (density without model) and red (model without density)."
+    return Viewer(text, kind, maps, tuple(ways), caption)
 
 
-def _gradients(s: dict[str, Any]) -> tuple[Section, ...]:
-    if not s.get("gradients"):
-        return ()
-    rows = tuple((p["term"], p["block"], f"{p['rel_error']:.1e}") for p in s["gradients"]["pairs"])
-    text = "Analytic gradients against central differences in float64."
-    return (Section("Gradient check", text, (Table(("term", "block", "relative error"), rows),)),)
+def _structure_text(structure: Structure):
+    """The model as the viewer takes it: PDB where its names fit there, else mmCIF."""
+    st = structure.hierarchy.clone()
+    st.setup_entities()
+    chains = list(st[0])
+    short = all(len(c.name) == 1 for c in chains) and all(len(r.name) <= 3 for c in chains for r in c)
+    if short and len(structure) < 100_000 and all((r.seqid.num or 0) < 10_000 for c in chains for r in c):
+        return st.make_pdb_string(), "pdb"
+    return st.make_mmcif_document().as_string(), "cif"
 
 
-def _truth(result: Refined) -> tuple[Section, ...]:
-    if not result.truth:
-        return ()
-    rows = tuple((label, found, true, unit) for label, (found, true, unit) in result.truth.items())
-    return (Section("Recovered against true", "", (Table(("quantity", "found", "true", "unit"), rows),)),)
+def _to_visit(result: Refined, longest: int = 25) -> Table:
+    """Residues with the most reasons to be looked at, worst first."""
+    worst: dict[tuple[str, int, str], float] = {}
+    for o in result.outliers:
+        key = (o["chain"], o["resi"], o.get("icode", ""))
+        worst[key] = max(worst.get(key, 0.0), abs(o["z"]))
+    rows = []
+    for r in result.residues:
+        key = (r["chain"], r["resi"], r.get("icode", ""))
+        reasons, badness = [], 0.0
+        if r["rama"] == "outlier":
+            reasons.append("Ramachandran outlier")
+            badness += 3
+        if r["rscc"] is not None and r["rscc"] < (0.7 if r["name"] in WATERS else 0.8):
+            reasons.append("little density")
+            badness += 10 * (0.8 - r["rscc"])
+        if key in worst:
+            reasons.append("strained geometry")
+            badness += worst[key] / 4
+        if reasons:
+            cells = (_residue_name(r), ", ".join(reasons), r["rscc"], worst.get(key), r["rama"])
+            rows.append((badness, Row(cells, Goto(*key))))
+    rows.sort(key=lambda pair: -pair[0])
+    columns = ("residue", "why", Column("density correlation", digits=2), Column("worst |z|", digits=1), "Ramachandran")
+    return Table(columns, tuple(row for _, row in rows), "Residues to look at first", max_rows=longest)
+
+
+def _outlier_table(outliers: Sequence[Mapping[str, Any]]) -> Table:
+    rows = tuple(
+        Row(
+            (o["kind"], "  ".join(o["atoms"]), o["value"], o["ideal"], UNITS.get(o["kind"], ""), o["z"]),
+            Goto(o["chain"], o["resi"], o.get("icode", "")),
+        )
+        for o in outliers
+    )
+    columns = (
+        "restraint",
+        "atoms",
+        Column("found", digits=3),
+        Column("ideal", digits=3),
+        "unit",
+        Column("z", digits=1),
+    )
+    return Table(columns, rows, "Geometry outliers, |z| > 4", max_rows=100)
+
+
+def _residue_name(r: Mapping[str, Any]) -> str:
+    return f"{r['chain']} {r['resi']}{r.get('icode', '')} {r['name']}"
+
+
+def _b(result: Refined) -> Section:
+    return Section("Displacement", "How far atoms are spread, as B factors.", b_plots(result))
+
+
+def _checks(summary: Mapping[str, Any]) -> Section:
+    gradients = summary.get("gradients")
+    text = (
+        "Analytic derivatives of every term on every block against finite differences, in float64, along random "
+        "directions, at the final model. Sound values lie below 10⁻⁶."
+    )
+    pairs = gradients["pairs"] if gradients else ()
+    rows = tuple((p["term"], p["block"], p["rel_error"]) for p in pairs)
+    empty: Block = Text("Nothing was fitted, so there are no gradients to check.")
+    return Section("Checks", text, (Table(("term", "block", Column("relative error")), rows) if rows else empty,))
+
+
+def footer(summary: Mapping[str, Any]) -> str:
+    """Versions, seed, time and memory in one line."""
+    parts = [f"consilience {metadata.version('consilience')}", f"jax {metadata.version('jax')}"]
+    parts += [f"gemmi {metadata.version('gemmi')}"]
+    for label, key, unit in (
+        ("seed", "seed", ""),
+        ("time", "wall_s", " s"),
+        ("of it compiling", "compile_s", " s"),
+        ("memory", "peak_rss_mb", " MB"),
+    ):
+        if summary.get(key) is not None:
+            parts.append(f"{label} {format_value(summary[key])}{unit}")
+    return " · ".join([*parts, "inputs and their sha256: manifest.json"])

@@ -68,8 +68,8 @@ def residue_table(
     """One record per residue in file order: chain, resi, icode, name, b_main, b_side, rscc, phi, psi, rama_class, rama.
 
     B in Å^2, torsions in degrees. `rscc`: correlation of `density` (2mFo-DFc) with `model_density` (F_model; same
-    grid, whole cell) over grid points within 1.5 Å of the residue's atoms; None without it. Raises ValueError for grids
-    of different shape.
+    grid, whole cell) over grid points within 1.5 Å of the residue's atoms; None without it. Raises ValueError for
+    grids of different shape.
     """
     torsions = {(t.chain, t.seqid, t.name): t for t in backbone_torsions(structure)}
     correlations = residue_correlations(structure, density, model_density) if model_density is not None else []
