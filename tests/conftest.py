@@ -21,6 +21,10 @@ os.environ.setdefault("JAX_ENABLE_X64", "1")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _private_cache())
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
+from consilience._xla import guard  # noqa: E402 - after the environment is set
+
+guard()
+
 if os.environ.get("CONSIL_TYPECHECK", "1") != "0":
     # Arguments and results are checked against their annotations, in tests only; CONSIL_TYPECHECK=0 switches it off.
     from jaxtyping import install_import_hook
