@@ -8,11 +8,9 @@ from typing import Any, Literal
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
-from consilience.core.params import Model
+from consilience.core.params import Model, ravel, unravel
 from consilience.core.terms import pin
 
 # central differences: (step, coefficient); the sum of f(k h) c, over h
@@ -70,13 +68,11 @@ def check_gradients(
     term = float64(pin(term, model))
     rng = np.random.default_rng(seed)
     names = sorted(blocks if blocks is not None else term.reads)
-    raw = {k: jax.tree.map(jnp.asarray, v) for k, v in model.raw(names).items()}
+    raw = model.raw(names)
     _, gradients = _value_and_grad(raw, model, term, obs)
     out = []
     for block in names:
-        flat, unravel = ravel_pytree(raw[block])
-        flat = np.asarray(flat)
-        gradient = np.asarray(ravel_pytree(gradients[block])[0])
+        flat, gradient = ravel(raw[block]), ravel(gradients[block])
         if not np.all(np.isfinite(gradient)):
             raise ValueError(f"gradient of {term.name} with respect to {block} is not finite")
         size = float(np.linalg.norm(gradient))
@@ -87,7 +83,7 @@ def check_gradients(
             h = step * np.sqrt(flat.size)
             numerical = 0.0
             for k, c in STENCILS[order]:
-                value, _ = _value_and_grad({**raw, block: unravel(jnp.asarray(flat + k * h * v))}, model, term, obs)
+                value, _ = _value_and_grad({**raw, block: unravel(flat + k * h * v, raw[block])}, model, term, obs)
                 numerical += c * float(value) / h
             if not np.isfinite(numerical):
                 raise ValueError(f"value of {term.name} near the model is not finite (block {block})")

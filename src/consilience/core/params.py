@@ -28,6 +28,11 @@ def unravel(flat: np.ndarray, like: Any) -> Any:
     return jax.tree.unflatten(structure, parts)
 
 
+def _library(x: Any):
+    """NumPy for NumPy arrays, so that looking at a model compiles nothing; JAX for its own."""
+    return np if isinstance(x, np.ndarray | np.generic | float) else jnp
+
+
 class Bijector(eqx.Module):
     """Maps unconstrained raw values to physical ones and back. The identity."""
 
@@ -42,10 +47,10 @@ class Positive(Bijector):
     """value = exp(raw) > 0."""
 
     def forward(self, raw):
-        return jnp.exp(raw)
+        return _library(raw).exp(raw)
 
     def inverse(self, value):
-        return jnp.log(value)
+        return _library(value).log(value)
 
 
 class Bounded(Bijector):
@@ -81,19 +86,21 @@ class PositiveDefinite(Bijector):
     """
 
     def forward(self, raw):
-        d1, d2, d3 = (jnp.exp(raw[..., i]) for i in range(3))
+        xp = _library(raw)
+        d1, d2, d3 = (xp.exp(raw[..., i]) for i in range(3))
         l21, l31, l32 = raw[..., 3] * d1, raw[..., 4] * d1, raw[..., 5] * d2
         diagonal = d1 * d1, l21 * l21 + d2 * d2, l31 * l31 + l32 * l32 + d3 * d3
-        return jnp.stack([*diagonal, d1 * l21, d1 * l31, l21 * l31 + d2 * l32], -1)
+        return xp.stack([*diagonal, d1 * l21, d1 * l31, l21 * l31 + d2 * l32], -1)
 
     def inverse(self, value):
+        xp = _library(value)
         u11, u22, u33, u12, u13, u23 = (value[..., i] for i in range(6))
-        d1 = jnp.sqrt(u11)
+        d1 = xp.sqrt(u11)
         l21, l31 = u12 / d1, u13 / d1
-        d2 = jnp.sqrt(u22 - l21 * l21)
+        d2 = xp.sqrt(u22 - l21 * l21)
         l32 = (u23 - l21 * l31) / d2
-        d3 = jnp.sqrt(u33 - l31 * l31 - l32 * l32)
-        return jnp.stack([jnp.log(d1), jnp.log(d2), jnp.log(d3), l21 / d1, l31 / d1, l32 / d2], -1)
+        d3 = xp.sqrt(u33 - l31 * l31 - l32 * l32)
+        return xp.stack([xp.log(d1), xp.log(d2), xp.log(d3), l21 / d1, l31 / d1, l32 / d2], -1)
 
 
 class Projected(Bijector):

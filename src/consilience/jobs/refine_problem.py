@@ -20,11 +20,10 @@ from consilience.structure.restraints import Geometry, rms_deviations, rmsz
 from consilience.structure.topology import Riding, Topology
 from consilience.xray.adp import Similarity, similar_pairs
 from consilience.xray.experiment import Crystal, Fitted, refit, start_term
-from consilience.xray.likelihood import amplitude_nll
 from consilience.xray.maps import fourier_map, map_coefficients
 from consilience.xray.scaling import Scale
 from consilience.xray.scattering import Source
-from consilience.xray.sigmaa import ErrorModel
+from consilience.xray.sigmaa import ErrorModel, amplitude_nll
 from consilience.xray.statistics import correlation, r_factor
 from consilience.xray.structure_factors import ReflectionIndex
 from consilience.xray.term import Atoms, Diffraction, Target
@@ -84,7 +83,7 @@ class Refinement:
         geometry = Geometry(self.topology.restraints, contacts)
         terms = {"xray": term, "geometry": geometry, "adp": self._similarity()}
         obs = {"xray": self.crystal.observed(include_steer=final)}
-        z = rmsz(geometry, xyz)
+        z = rmsz(geometry.restraints, xyz)
         scores, free, steer = self._scores(fitted, z)
         return Prepared(
             model,
@@ -107,7 +106,7 @@ class Refinement:
         maps = fourier_map(double, self.crystal), fourier_map(difference, self.crystal)
         calculated = fourier_map(fitted.f_model, self.crystal)
         geometry = done.state.terms["geometry"]
-        deviations = rms_deviations(geometry, xyz)
+        deviations = rms_deviations(geometry.restraints, xyz)
         residues = residue_table(structure, maps[0], calculated)
         return Refined(
             structure,
@@ -180,8 +179,8 @@ class Refinement:
 def _mean_nll(c: Crystal, fitted: Fitted, mask: np.ndarray) -> float:
     if not mask.any():
         return 0.0
-    nll = amplitude_nll(c.amplitude, np.abs(fitted.f_model), fitted.d, fitted.variance, c.centric)
-    return float(np.mean(np.asarray(nll)[mask]))
+    fc = fitted.d[mask] * np.abs(fitted.f_model[mask])
+    return float(np.mean(amplitude_nll(c.amplitude[mask], fc, fitted.variance[mask], c.centric[mask])))
 
 
 def _scatterers(n: int, riding: Riding) -> Atoms:

@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import equinox as eqx
 import gemmi
 import numpy as np
 
 from consilience.structure.atoms import Structure
+from consilience.structure.restraints import residuals
 from consilience.structure.topology import Topology
 from consilience.structure.validation import backbone_torsions, residue_b
 from consilience.xray.experiment import Crystal
 
 RSCC_RADIUS = 1.5  # Å around atoms, for the real-space correlation
 UNITS = {"bond": "Å", "angle": "°", "torsion": "°", "chiral": "Å³", "plane": "Å"}
-
-
-@eqx.filter_jit
-def _residuals(restraints, xyz):
-    return restraints.residuals(xyz)
 
 
 def geometry_outliers(topology: Topology, xyz: np.ndarray, limit: float = 4.0) -> list[dict[str, Any]]:
@@ -31,8 +26,8 @@ def geometry_outliers(topology: Topology, xyz: np.ndarray, limit: float = 4.0) -
     """
     names = list(_labels(topology.structure))
     out = []
-    for kind, residuals in _residuals(topology.restraints, np.asarray(xyz, float)).items():
-        z_all, target = np.asarray(residuals), topology.restraints.target[kind]
+    for kind, z_all in residuals(topology.restraints, xyz).items():
+        target = topology.restraints.target[kind]
         if len(target) == 0:
             continue
         worst = np.argmax(np.abs(z_all), axis=1)

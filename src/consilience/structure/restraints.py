@@ -124,7 +124,7 @@ class Restraints(eqx.Module):
         mask = self.target["plane"][:, 1:] > 0
         return [row[m] for row, m in zip(self.index["plane"], mask, strict=True)]
 
-    def residuals(self, xyz: jax.Array) -> dict[str, jax.Array]:
+    def residuals(self, xyz: jax.Array | np.ndarray) -> dict[str, jax.Array]:
         """Residuals in units of sigma by kind: (m, 1), planes (m, members) with zeros beyond the mask."""
         return {k: jax.vmap(RESIDUALS[k])(xyz[self.index[k]], self.target[k]) for k in self.index}
 
@@ -141,12 +141,9 @@ class Geometry(eqx.Module):
         return frozenset({"xyz"})
 
     def __call__(self, model: Model, obs: Any = None) -> Score:
-        residuals = self._residuals(model["xyz"])
-        values = {k: 0.5 * jnp.sum(r * r) for k, r in residuals.items()}
+        found = {**self.restraints.residuals(model["xyz"]), "contact": self.contacts.residuals(model["xyz"])}
+        values = {k: 0.5 * jnp.sum(r * r) for k, r in found.items()}
         return Score(jnp.sum(jnp.stack(list(values.values()))), values)
-
-    def _residuals(self, xyz: jax.Array) -> dict[str, jax.Array]:
-        return {**self.restraints.residuals(xyz), "contact": self.contacts.residuals(xyz)}
 
     def curvature(self, model: Model, obs: Any = None) -> dict[str, sp.csc_matrix]:
         """Gauss-Newton matrix J'J of all residuals with respect to xyz (3n, 3n)."""
@@ -185,27 +182,30 @@ def _normal_matrix(index: np.ndarray, jacobian: np.ndarray, size: int) -> sp.csc
 
 
 @eqx.filter_jit
-def _rms(xyz, term: Geometry):
-    return {k: jnp.sqrt(jnp.mean(r * r)) for k, r in term.restraints.residuals(xyz).items()}
+def _residuals(restraints: Restraints, xyz: jax.Array | np.ndarray) -> dict[str, jax.Array]:
+    return restraints.residuals(xyz)
 
 
-def rmsz(term: Geometry, xyz: np.ndarray) -> dict[str, float]:
+def residuals(restraints: Restraints, xyz: np.ndarray) -> dict[str, np.ndarray]:
+    """`Restraints.residuals` as NumPy arrays, compiled once."""
+    return jax.device_get(_residuals(restraints, np.asarray(xyz, float)))
+
+
+def rmsz(restraints: Restraints, xyz: np.ndarray) -> dict[str, float]:
     """Root mean square residual in units of sigma, by kind (planes: over their true members)."""
     out = {}
-    for kind, value in _rms(xyz, term).items():
-        target = term.restraints.target[kind]
-        if len(target) == 0:
-            continue
-        share = (target[:, 1:] > 0).mean() if kind == "plane" else 1.0
-        out[kind] = float(value) / float(np.sqrt(share))
+    for kind, z in residuals(restraints, xyz).items():
+        members = (restraints.target[kind][:, 1:] > 0).sum() if kind == "plane" else z.size
+        if members:
+            out[kind] = float(np.sqrt(np.sum(z * z) / members))
     return out
 
 
-def rms_deviations(term: Geometry, xyz: np.ndarray) -> dict[str, float]:
+def rms_deviations(restraints: Restraints, xyz: np.ndarray) -> dict[str, float]:
     """Root mean square deviations from ideal bond lengths (Å) and angles (radians)."""
     out = {}
-    for kind in ("bond", "angle"):
-        target = term.restraints.target[kind]
-        z = np.asarray(jax.vmap(RESIDUALS[kind])(xyz[term.restraints.index[kind]], target))[:, 0]
-        out[kind] = float(np.sqrt(np.mean((z * target[:, 1]) ** 2))) if len(z) else 0.0
+    for kind, z in residuals(restraints, xyz).items():
+        if kind in ("bond", "angle"):
+            sigma = restraints.target[kind][:, 1]
+            out[kind] = float(np.sqrt(np.mean((z[:, 0] * sigma) ** 2))) if len(z) else 0.0
     return out

@@ -1,13 +1,13 @@
-"""One diffraction experiment around a model: which reflections may be seen by whom, and the refit of all that is not
-the
-atoms (solvent, scale, error model) whenever the atoms have moved."""
+"""One diffraction experiment around a model: who may see which reflections, and the refit of what is not the atoms.
+
+Solvent, scale and error model are found anew whenever the atoms have moved.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import equinox as eqx
-import jax
 import numpy as np
 
 from consilience.core.params import Model
@@ -113,17 +113,6 @@ def start_term(
     return Diffraction(plan, at, atoms, np.zeros(m, complex), one, one, one, target, aniso=u is not None)
 
 
-@eqx.filter_jit
-def _half_grid(term: Diffraction, model: Model) -> jax.Array:
-    return term.plan.half_grid(*term.atoms.expand(model))
-
-
-def calculate(term: Diffraction, model: Model, everywhere: ReflectionIndex) -> np.ndarray:
-    """Atomic structure factors at any reflections, complex (m,), absolute scale."""
-    half = np.asarray(_half_grid(term, model))
-    return everywhere.gather(half) * np.exp(float(term.plan.blur) * everywhere.inv_d2 / 4)
-
-
 def refit(
     term: Diffraction,
     model: Model,
@@ -139,15 +128,14 @@ def refit(
 
     The isotropic part of the scale goes into the atomic B (the model changes by that much): the scale left in the term
     is traceless. `errors` fixes the error model; otherwise its shape comes from the fitted reflections and its level
-    from the steer set; `scale` and `guess` are where the fits start. Free reflections are computed for display, never
-    looked
-    at.
+    from the steer set; `scale` and `guess` are where the fits start. Free reflections are computed for display and
+    never looked at.
     """
     b = np.array(model["b"])
     u = np.array(model["u"]) if "u" in model else None
     term = eqx.tree_at(lambda t: t.plan, term, term.plan.resort(*_expanded(term, b, u)))
     reflections, work = crystal.reflections, crystal.work
-    f_calc = calculate(term, model, everywhere)
+    f_calc = term.f_calc(model, everywhere)
     mask = solvent_mask(structure.with_atoms(xyz=np.asarray(model["xyz"])), float(crystal.inv_d2.max() ** -0.5))
     f_mask = mask_structure_factors(mask, reflections.hkl)
     scale = fit_scale(

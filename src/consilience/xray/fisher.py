@@ -28,7 +28,7 @@ def amplitude_curvature(term: Diffraction, f_model: np.ndarray, obs: Observed) -
 
 def data_fisher(term: Diffraction, model: Model, obs: Observed) -> dict[str, np.ndarray]:
     """Diagonals for raw "xyz" (3n,), "b" (n,; per log B), "occ" (n,) and "u" (6n,; per log Cholesky factor)."""
-    weight = amplitude_curvature(term, np.asarray(term.f_model(model)), obs)
+    weight = amplitude_curvature(term, term.overall * (term.f_calc(model) + term.f_solvent), obs)
     s2 = term.at.inv_d2
     edges = np.linspace(s2.min(), s2.max() * (1 + 1e-9), SHELLS + 1)
     shell = np.clip(np.searchsorted(edges, s2, side="right") - 1, 0, SHELLS - 1)

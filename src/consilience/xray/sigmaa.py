@@ -51,6 +51,19 @@ def figure_of_merit(x: np.ndarray, centric: np.ndarray) -> np.ndarray:
     return np.where(centric, np.tanh(x / 2), i1e(x) / i0e(x))
 
 
+def _log_bessel(x: np.ndarray, centric: np.ndarray) -> np.ndarray:
+    """log cosh(x / 2) (centric) or log I0(x) (acentric), without overflow."""
+    return np.where(centric, np.logaddexp(x / 2, -x / 2) - np.log(2), np.log(i0e(x)) + x)
+
+
+def amplitude_nll(f_obs: np.ndarray, fc: np.ndarray, variance: np.ndarray, centric: np.ndarray) -> np.ndarray:
+    """-log p(F_obs) in nats, (m,), as `likelihood.amplitude_nll` with fc = D |F_c|, in NumPy: for scores and fits."""
+    half = np.where(centric, 0.5, 1.0)
+    constant = np.where(centric, 0.5 * np.log(np.pi / 2), -np.log(2 * np.maximum(f_obs, 1e-30)))
+    square = f_obs**2 + fc**2
+    return constant + half * (np.log(variance) + square / variance) - _log_bessel(2 * f_obs * fc / variance, centric)
+
+
 def _nll_and_slopes(data: AmplitudeData, d: np.ndarray, s: np.ndarray, kappa: float):
     """Sum of -log p and its slopes in D (m,), log S (m,) and log kappa ()."""
     measured = kappa * measured_variance(data.sigma, data.centric)
@@ -60,9 +73,7 @@ def _nll_and_slopes(data: AmplitudeData, d: np.ndarray, s: np.ndarray, kappa: fl
     m = figure_of_merit(x, data.centric)
     square = data.f_obs**2 + fc**2
     half = np.where(data.centric, 0.5, 1.0)
-    with np.errstate(over="ignore"):
-        log_bessel = np.where(data.centric, np.logaddexp(x / 2, -x / 2) - np.log(2), np.log(i0e(x)) + x)
-    nll = half * (np.log(v) + square / v) - log_bessel
+    nll = amplitude_nll(data.f_obs, fc, v, data.centric)
     dx = half * m  # d log_bessel / dx
     slope_v = half * (1 / v - square / v**2) + dx * x / v
     slope_d = half * 2 * fc * data.f_calc / v - dx * 2 * data.f_obs * data.f_calc / v

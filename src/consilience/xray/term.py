@@ -87,6 +87,11 @@ class Diffraction(eqx.Module):
         total = jnp.sum(jnp.where(obs.counts > 0, obs.counts * nll, 0.0))
         return Score(total, {"nll_per_reflection": total / jnp.maximum(obs.counts.sum(), 1.0)})
 
+    def f_calc(self, model: Model, at: ReflectionIndex | None = None) -> np.ndarray:
+        """Structure factors of the atoms alone, complex (m,), absolute scale; at any reflections of the crystal."""
+        at = at or self.at
+        return at.gather(np.asarray(_half_grid(self, model))) * np.exp(float(self.plan.blur) * at.inv_d2 / 4)
+
     def pin(self, model: Model) -> Diffraction:
         """Box centres held still, density in float64."""
         xyz = np.asarray(self.atoms.expand(model)[0])
@@ -101,6 +106,11 @@ class Diffraction(eqx.Module):
         from consilience.xray.fisher import data_fisher
 
         return {name: sp.diags(diagonal) for name, diagonal in data_fisher(self, model, obs).items()}
+
+
+@eqx.filter_jit
+def _half_grid(term: Diffraction, model: Model) -> jax.Array:
+    return term.plan.half_grid(*term.atoms.expand(model))
 
 
 def beq(u: np.ndarray) -> np.ndarray:
