@@ -153,8 +153,8 @@ class _Run:
         if entered and self.next > 0 and self.best.stage != self.point.stage:
             self.point = self.best  # a new phase starts from the best state of the last one
             before = self.current = self._prepared(self.point)
-        if entered and before.steer is not None and self.next > 0 and not stage.decide:
-            # what this stage may see differs from what the last one saw: prepare for it
+        if entered and before.steer is not None and self.next > 0:
+            # what this phase sees or holds may differ from what the last one did: prepare for it
             self.point = replace(self.point, stage=self.next)
             before = self.current = self._prepared(self.point)
         candidate, record = self._solve(before, stage)

@@ -109,14 +109,27 @@ class Projected(Bijector):
     For atoms on special positions: `projector` (n, k, k), `origin` (n, k).
     """
 
-    projector: jax.Array
-    origin: jax.Array
+    projector: Any
+    origin: Any
 
     def forward(self, raw):
         return self.origin + jnp.einsum("nij,nj->ni", self.projector, raw - self.origin)
 
     def inverse(self, value):
         return value
+
+
+class Composed(Bijector):
+    """value = outer(inner(raw))."""
+
+    inner: Bijector
+    outer: Bijector
+
+    def forward(self, raw):
+        return self.outer.forward(self.inner.forward(raw))
+
+    def inverse(self, value):
+        return self.inner.inverse(self.outer.inverse(value))
 
 
 class Block(eqx.Module):

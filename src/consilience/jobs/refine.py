@@ -74,7 +74,7 @@ def _refine(inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, 
     from consilience.core.fit import fit
     from consilience.jobs.refine_files import write_files
     from consilience.jobs.refine_problem import Refinement
-    from consilience.jobs.refine_protocol import refinement_protocol, steered_weights
+    from consilience.jobs.refine_protocol import displacement_model, refinement_protocol, steered_weights
     from consilience.jobs.refine_summary import cycle_line, refinement_summary
     from consilience.xray.experiment import Crystal
     from consilience.xray.french_wilson import amplitudes
@@ -93,8 +93,12 @@ def _refine(inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, 
     target = {"auto": "mli" if data.kind == "intensity" else "ml"}.get(options.target, options.target)
     if target == "ml" and data.kind == "intensity":
         target = "mli"
-    problem = Refinement(inputs.structure, inputs.topology, crystal, target, options.source)  # type: ignore[arg-type]
+    adp = displacement_model(options.adp, float(data.d.min()), int(crystal.work.sum()), inputs.structure)
+    problem = Refinement(inputs.structure, inputs.topology, crystal, target, options.source, adp)  # type: ignore[arg-type]
     folder.log(f"model {inputs.given.source}: {composition(inputs.structure)}")
+    folder.log(f"displacement parameters: {'isotropic' if adp == 'iso' else 'anisotropic'}")
+    if problem.special.any:
+        folder.log(f"{int((problem.special.order > 1).sum())} atoms on special positions stay there")
     folder.log(
         f"data {data.source}: {len(data)} reflections to {data.d.min():.2f} Å in {data.spacegroup.xhm()}, "
         f"{int(data.free.sum())} free, columns {', '.join(data.columns.values())}"
@@ -104,7 +108,7 @@ def _refine(inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, 
         if not record.get("replayed"):
             folder.log(cycle_line(record))
 
-    protocol = refinement_protocol(options.cycles, options.blocks, options.xyz, options.b, options.weights)
+    protocol = refinement_protocol(options.cycles, options.blocks, options.xyz, options.b, options.weights, adp)
     model = problem.start()
     done = fit(
         model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import equinox as eqx
@@ -10,15 +11,18 @@ import numpy as np
 
 from consilience.core.fit import Carry, Fit, Prepared
 from consilience.core.gradcheck import check_gradients
-from consilience.core.params import Block, Model, Positive
+from consilience.core.params import Bijector, Block, Composed, Model, Positive, PositiveDefinite, Projected
 from consilience.core.stages import Stage
+from consilience.jobs.refine_protocol import Adp
 from consilience.jobs.refine_result import Refined
 from consilience.jobs.refine_statistics import geometry_outliers, ramachandran_counts, residue_table
 from consilience.structure.atoms import Structure
 from consilience.structure.contacts import Contacts, find_contacts
 from consilience.structure.restraints import Geometry, rms_deviations, rmsz
+from consilience.structure.special import SpecialPositions, special_positions
 from consilience.structure.topology import Riding, Topology
 from consilience.xray.adp import Similarity, similar_pairs
+from consilience.xray.adp_aniso import AnisotropicSimilarity, clipped, isotropic
 from consilience.xray.experiment import Crystal, Fitted, refit, start_term
 from consilience.xray.maps import fourier_map, map_coefficients
 from consilience.xray.scaling import Scale
@@ -26,7 +30,7 @@ from consilience.xray.scattering import Source
 from consilience.xray.sigmaa import ErrorModel, amplitude_nll
 from consilience.xray.statistics import correlation, r_factor
 from consilience.xray.structure_factors import ReflectionIndex
-from consilience.xray.term import Atoms, Diffraction, Target
+from consilience.xray.term import Atoms, Diffraction, Target, beq
 
 Z_TOP = 0.95  # bond r.m.s.Z above which the steer score is penalised
 B_RANGE = (1.0, 500.0)  # Å^2
@@ -41,20 +45,46 @@ class Refinement:
     crystal: Crystal
     target: Target = "ml"
     source: Source = "xray"
+    adp: Adp = "iso"
     fitted: Fitted | None = None  # of the last preparation, for the files
-    _plan: Diffraction | None = field(default=None, repr=False)
+    _plans: dict[bool, Diffraction] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def special(self) -> SpecialPositions:
+        s, r = self.structure, self.crystal.reflections
+        return special_positions(s.xyz, r.cell, r.spacegroup, self._bonded)
+
+    @property
+    def _bonded(self) -> np.ndarray:
+        return np.isin(np.arange(len(self.structure)), self.topology.bonded)
 
     def start(self) -> Model:
-        s = self.structure
-        return Model.of(
-            xyz=Block.of(s.xyz),
-            b=Block.of(np.clip(s.b_iso, *B_RANGE), Positive()),
-            occ=Block.of(s.occ),
-        )
+        s, special = self.structure, self.special
+        b = np.clip(np.where(s.is_aniso, beq(s.u_aniso), s.b_iso), *B_RANGE)
+        on_site = special.any
+        blocks = {
+            "xyz": Block.of(special.xyz, Projected(special.along, special.xyz) if on_site else Bijector()),
+            "b": Block.of(b, Positive()),
+            "occ": Block.of(s.occ),
+        }
+        if self.adp != "iso":
+            u = clipped(np.where(s.is_aniso[:, None], s.u_aniso, isotropic(b)), *B_RANGE)
+            definite = PositiveDefinite()
+            if on_site:
+                u = np.einsum("nij,nj->ni", special.tensor, u)
+                definite = Composed(definite, Projected(special.tensor, np.zeros((len(s), 6))))
+            blocks["u"] = Block.of(u, definite)
+        return Model.of(**blocks)
 
     def prepare(self, model: Model, carry: Carry, stage: Stage | None) -> Prepared:
         """Hydrogens, contacts, solvent, scale and error model for the atoms as they are; all scores."""
         final = stage is not None and stage.phase == "final"
+        aniso = self._is_aniso(carry, stage)
+        if aniso and self.adp == "aniso" and "aniso" not in carry:
+            model = model.with_values(u=isotropic(model["b"]))
+        if aniso:
+            u = clipped(np.asarray(model["u"]), *B_RANGE)
+            model = model.with_values(u=u, b=beq(u))
         model = model.with_values(b=np.clip(np.asarray(model["b"]), *B_RANGE))
         xyz = np.asarray(model["xyz"])
         riding = self.topology.ride(xyz)
@@ -68,7 +98,7 @@ class Refinement:
             self.structure.occ,
             capacity=int(carry.get("contacts", 0)),
         )
-        term = eqx.tree_at(lambda t: t.atoms, self._term(riding), _scatterers(len(xyz), riding))
+        term = eqx.tree_at(lambda t: t.atoms, self._term(riding, aniso), self._scatterers(riding))
         term, model, fitted = refit(
             term,
             model,
@@ -81,7 +111,7 @@ class Refinement:
         )
         self.fitted = fitted
         geometry = Geometry(self.topology.restraints, contacts)
-        terms = {"xray": term, "geometry": geometry, "adp": self._similarity()}
+        terms = {"xray": term, "geometry": geometry, "adp": self._similarity(aniso)}
         obs = {"xray": self.crystal.observed(include_steer=final)}
         z = rmsz(geometry.restraints, xyz)
         scores, free, steer = self._scores(fitted, z)
@@ -89,7 +119,7 @@ class Refinement:
             model,
             terms,
             obs,
-            _carry(fitted, contacts),
+            {**_carry(fitted, contacts), **({"aniso": np.array(1)} if aniso else {})},
             None if final or steer is None else steer,
             scores,
             free,
@@ -101,7 +131,8 @@ class Refinement:
         assert fitted is not None
         model = done.model
         xyz = np.asarray(model["xyz"])
-        structure = self.structure.with_atoms(xyz=xyz, b_iso=np.asarray(model["b"]))
+        u = np.asarray(model["u"]) if "u" in done.state.terms["xray"].reads else np.zeros((len(xyz), 6))
+        structure = self.structure.with_atoms(xyz=xyz, b_iso=np.asarray(model["b"]), u_aniso=u)
         double, difference = map_coefficients(self.crystal, fitted)
         maps = fourier_map(double, self.crystal), fourier_map(difference, self.crystal)
         calculated = fourier_map(fitted.f_model, self.crystal)
@@ -137,18 +168,38 @@ class Refinement:
             pairs += [e.as_dict() for e in found]
         return {"max_rel_error": max((p["rel_error"] for p in pairs), default=0.0), "pairs": pairs}
 
-    def _term(self, riding: Riding) -> Diffraction:
-        if self._plan is None:
-            atoms = _scatterers(len(self.structure), riding)
-            self._plan = start_term(self.structure, atoms, self.crystal, self.source, self.target)
-            r = self.crystal.reflections
-            self._everywhere = ReflectionIndex.build(r.hkl, self._plan.plan.shape, r.cell, r.spacegroup)
-            s, t = self.structure, self.topology
-            self._pairs = similar_pairs(t.bonded, t.angled, s.xyz, s.altloc)
-        return self._plan
+    def _is_aniso(self, carry: Carry, stage: Stage | None) -> bool:
+        asked = stage is not None and "u" in stage.active
+        return self.adp == "given" or (self.adp == "aniso" and (asked or "aniso" in carry))
 
-    def _similarity(self) -> Similarity:
-        return Similarity(*self._pairs)
+    def _term(self, riding: Riding, aniso: bool) -> Diffraction:
+        if aniso not in self._plans:
+            atoms, start = self._scatterers(riding), self.start()
+            u = np.asarray(start["u"]) if aniso else None
+            plan = start_term(self.structure, atoms, self.crystal, self.source, self.target, u)
+            self._plans[aniso] = plan
+            r = self.crystal.reflections
+            self._everywhere = ReflectionIndex.build(r.hkl, plan.plan.shape, r.cell, r.spacegroup)
+        return self._plans[aniso]
+
+    @cached_property
+    def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        s, t = self.structure, self.topology
+        return similar_pairs(t.bonded, t.angled, s.xyz, s.altloc)
+
+    def _similarity(self, aniso: bool) -> Similarity | AnisotropicSimilarity:
+        if not aniso:
+            return Similarity(*self._pairs)
+        rigid = np.concatenate([self.topology.bonded, self.topology.angled])
+        return AnisotropicSimilarity.of(*self._pairs, rigid, self.structure.xyz, self._bonded)
+
+    def _scatterers(self, riding: Riding) -> Atoms:
+        n, share = len(self.structure), self.special.share(self.structure.occ)
+        return Atoms(
+            np.r_[np.arange(n), riding.parent],
+            np.r_[np.zeros((n, 3)), riding.offset],
+            np.r_[share, riding.occ * share[riding.parent]],
+        )
 
     def _scores(self, fitted: Fitted, z: dict[str, float]) -> tuple[dict, dict, float | None]:
         c = self.crystal
@@ -181,14 +232,6 @@ def _mean_nll(c: Crystal, fitted: Fitted, mask: np.ndarray) -> float:
         return 0.0
     fc = fitted.d[mask] * np.abs(fitted.f_model[mask])
     return float(np.mean(amplitude_nll(c.amplitude[mask], fc, fitted.variance[mask], c.centric[mask])))
-
-
-def _scatterers(n: int, riding: Riding) -> Atoms:
-    return Atoms(
-        np.r_[np.arange(n), riding.parent],
-        np.r_[np.zeros((n, 3)), riding.offset],
-        np.r_[np.ones(n), riding.occ],
-    )
 
 
 def _carry(fitted: Fitted, contacts: Contacts) -> Carry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -11,6 +12,10 @@ from consilience.core.balance import Policy
 from consilience.core.fit import History
 from consilience.core.lbfgs import LBFGS
 from consilience.core.stages import Protocol, Stage
+from consilience.structure.atoms import Structure
+
+Adp = Literal["iso", "aniso", "given"]
+ANISO_D_MIN, ANISO_DATA = 1.4, 2.0  # Å; reflections for each parameter
 
 SOLVER = LBFGS(max_step={"xyz": 0.4, "b": 0.5, "u": 0.5}, tolerance=3e-6)
 STEPS, FINAL_STAGES, PATIENCE = 5, 2, 3
@@ -20,20 +25,42 @@ Z_TARGET, Z_LOWEST = 0.8, 0.55  # bond r.m.s.Z aimed at; every sign of overfitti
 WEIGHT_RANGE = (0.005, 20.0)
 
 
-def refinement_protocol(cycles: int, blocks: str, xyz: bool, b: bool, user: Mapping[str, float] | None) -> Protocol:
+def displacement_model(option: str, d_min: float, n_work: int, structure: Structure) -> Adp:
+    """How displacement is described: "iso", "aniso" (after isotropic cycles), or "given" (tensors of the model).
+
+    "auto" is anisotropic at 1.4 Å or better with at least two work reflections for each of nine parameters per atom.
+    """
+    enough = d_min <= ANISO_D_MIN and n_work >= ANISO_DATA * 9 * len(structure)
+    if option == "iso" or (option == "auto" and not enough):
+        return "iso"
+    return "given" if structure.is_aniso.mean() > 0.5 else "aniso"
+
+
+def refinement_protocol(
+    cycles: int, blocks: str, xyz: bool, b: bool, user: Mapping[str, float] | None, adp: Adp = "iso"
+) -> Protocol:
     """Stages for a number of macrocycles, with the steer set in the last of them.
 
     Joint: coordinates and displacement parameters together; alternate: in turn, two stages for each cycle. Weights that
-    the user gives are obeyed as they are.
+    the user gives are obeyed as they are. Anisotropic displacement follows isotropic cycles, a third of all, unless the
+    model brings it.
     """
     if cycles == 0 or not (xyz or b):
         return ()
-    chosen = [name for name, on in (("xyz", xyz), ("b", b)) if on]
-    turns = [tuple(chosen)] if blocks == "joint" else [(name,) for name in chosen]
+
+    def turns_of(displacement: str) -> list[tuple[str, ...]]:
+        chosen = [name for name, on in (("xyz", xyz), (displacement, b)) if on]
+        return [tuple(chosen)] if blocks == "joint" else [(name,) for name in chosen]
+
+    turns = turns_of("b" if adp == "iso" else "u")
     policy = replace(START, fixed=dict(user or {}))
     final = min(FINAL_STAGES, cycles - 1) if cycles > 1 else 0
     patience = PATIENCE * len(turns)
-    main = [Stage(t, STEPS, SOLVER, weights=policy, patience=patience) for _ in range(cycles - final) for t in turns]
+    first = (cycles - final + 1) // 3 if adp == "aniso" and b else 0
+    before = [Stage(t, STEPS, SOLVER, weights=policy, phase="iso") for _ in range(first) for t in turns_of("b")]
+    main = before + [
+        Stage(t, STEPS, SOLVER, weights=policy, patience=patience) for _ in range(cycles - final - first) for t in turns
+    ]
     end = [Stage(t, STEPS, SOLVER, weights=policy, phase="final", decide=False) for _ in range(final) for t in turns]
     return tuple(main + end)
 
@@ -51,9 +78,9 @@ def steered_weights(history: History, stage: Stage) -> Policy:
         return policy
     weight = float(used[-1])
     settled = len(used) > 1
-    if stage.phase == "main" and settled:
+    if stage.decide and settled:
         z = history[-1]["scores"]["rmsz"].get("bond", Z_TARGET)
-        worse = sum(1 for h in history if h.get("phase") == "main" and not h.get("best", True))
+        worse = sum(1 for h in history if h.get("phase") == stage.phase and not h.get("best", True))
         aim = max(Z_LOWEST, Z_TARGET - 0.1 * worse)
         weight *= float(np.clip(z / aim, 1 / 1.6, 1.6))
     weight = float(np.clip(weight, *WEIGHT_RANGE))

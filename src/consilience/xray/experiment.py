@@ -24,7 +24,7 @@ from consilience.xray.sigmaa import (
     measured_variance,
 )
 from consilience.xray.solvent import mask_structure_factors, solvent_mask
-from consilience.xray.structure_factors import ReflectionIndex, plan_structure_factors
+from consilience.xray.structure_factors import EIGHT_PI2, ISOTROPIC, ReflectionIndex, matrix, plan_structure_factors
 from consilience.xray.term import Atoms, Diffraction, Observed, Target
 
 B_MIN = 1.0  # Å^2
@@ -132,7 +132,7 @@ def refit(
     never looked at.
     """
     b = np.array(model["b"])
-    u = np.array(model["u"]) if "u" in model else None
+    u = np.array(model["u"]) if term.aniso else None
     term = eqx.tree_at(lambda t: t.plan, term, term.plan.resort(*_expanded(term, b, u)))
     reflections, work = crystal.reflections, crystal.work
     f_calc = term.f_calc(model, everywhere)
@@ -149,13 +149,13 @@ def refit(
         scale,
     )
     shift = scale.b_overall
-    lowest = b.min() if u is None else min(b.min(), 8 * np.pi**2 * np.linalg.eigvalsh(_tensor(u)).min())
+    lowest = b.min() if u is None else min(b.min(), EIGHT_PI2 * np.linalg.eigvalsh(matrix(u)).min())
     shift = max(shift, B_MIN - lowest)
     if abs(shift) > 1e-3:
         f_calc = f_calc * np.exp(-shift * crystal.inv_d2 / 4)
         model = model.with_values(b=b + shift)
         if u is not None:
-            model = model.with_values(u=u + shift / (8 * np.pi**2) * np.array([1.0, 1, 1, 0, 0, 0]))
+            model = model.with_values(u=u + shift / EIGHT_PI2 * ISOTROPIC)
         scale = replace(scale, b_overall=scale.b_overall - shift, b_sol=scale.b_sol + shift)
     solvent = scale.solvent(crystal.inv_d2) * f_mask
     overall = scale.overall(scattering_vectors(reflections.hkl, reflections.cell))
@@ -181,7 +181,3 @@ def refit(
 
 def _expanded(term: Diffraction, b: np.ndarray, u: np.ndarray | None):
     return b[term.atoms.parent], None if u is None else u[term.atoms.parent]
-
-
-def _tensor(u: np.ndarray) -> np.ndarray:
-    return u[:, np.array([[0, 3, 4], [3, 1, 5], [4, 5, 2]])]

@@ -46,7 +46,7 @@ def data_fisher(term: Diffraction, model: Model, obs: Observed) -> dict[str, np.
     xyz = _floored(squared @ mean_s2 * (4 * np.pi**2 / 3))
     log_b = _floored(squared @ (mean_s2**2 / 16) * b**2)
     out = {"xyz": np.repeat(xyz, 3), "b": log_b, "occ": _floored(power.sum(1))}
-    if "u" in model:
+    if term.aniso:
         u_iso = np.asarray(model["u"])[:, :3].mean(1)
         quartic = squared @ (mean_s2**2) * 4 * np.pi**4 * u_iso**2
         out["u"] = np.stack([_floored(quartic * 4 / 5)] * 3 + [_floored(quartic * 4 / 15)] * 3, 1).ravel()

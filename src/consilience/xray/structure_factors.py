@@ -275,7 +275,17 @@ def _six(m):
 
 def _inverse(six):
     """Inverse (..., 3, 3) and determinant of symmetric 3 x 3 tensors given as (..., 6)."""
+    cofactors, det = _adjugate(six)
+    return matrix(cofactors) / det[..., None, None], det
+
+
+def inverse(six):
+    """Inverse (..., 6) of symmetric 3 x 3 tensors (..., 6)."""
+    cofactors, det = _adjugate(six)
+    return cofactors / det[..., None]
+
+
+def _adjugate(six):
     a, b, c, d, e, f = (six[..., i] for i in range(6))
     co = (b * c - f * f, a * c - e * e, a * b - d * d, e * f - c * d, d * f - b * e, d * e - a * f)
-    det = a * co[0] + d * co[3] + e * co[4]
-    return matrix(jnp.stack(co, -1)) / det[..., None, None], det
+    return jnp.stack(co, -1), a * co[0] + d * co[3] + e * co[4]

@@ -40,13 +40,17 @@ class Atoms(eqx.Module):
     offset: np.ndarray
     share: np.ndarray
 
-    def expand(self, model: Model):
-        """Coordinates (a, 3), B (a,), occupancies (a,), U (a, 6) or None of all scatterers."""
+    def expand(self, model: Model, aniso: bool = False):
+        """Coordinates (a, 3), B (a,), occupancies (a,), U (a, 6) or None of all scatterers.
+
+        With `aniso` B is that of the tensors: riding hydrogens move with their parent, isotropically.
+        """
         xyz = model["xyz"][self.parent] + self.offset
         occ = model["occ"][self.parent] * self.share
-        u = model["u"] if "u" in model else None
-        b = model["b"]
-        return xyz, b[self.parent], occ, None if u is None else u[self.parent]
+        if not aniso:
+            return xyz, model["b"][self.parent], occ, None
+        u = model["u"]
+        return xyz, beq(u)[self.parent], occ, u[self.parent]
 
 
 class Diffraction(eqx.Module):
@@ -68,11 +72,11 @@ class Diffraction(eqx.Module):
 
     @property
     def reads(self) -> frozenset[str]:
-        return frozenset({"xyz", "b", "occ", "u"} if self.aniso else {"xyz", "b", "occ"})
+        return frozenset({"xyz", "u", "occ"} if self.aniso else {"xyz", "b", "occ"})
 
     def f_model(self, model: Model) -> jax.Array:
         """Scaled model structure factors (m,), complex."""
-        xyz, b, occ, u = self.atoms.expand(model)
+        xyz, b, occ, u = self.atoms.expand(model, self.aniso)
         f = self.plan(xyz, b, occ, self.at, u)
         return jnp.asarray(self.overall) * (f + self.f_solvent)
 
@@ -110,9 +114,9 @@ class Diffraction(eqx.Module):
 
 @eqx.filter_jit
 def _half_grid(term: Diffraction, model: Model) -> jax.Array:
-    return term.plan.half_grid(*term.atoms.expand(model))
+    return term.plan.half_grid(*term.atoms.expand(model, term.aniso))
 
 
-def beq(u: np.ndarray) -> np.ndarray:
+def beq(u):
     """Equivalent isotropic B in Å^2 of tensors (n, 6)."""
-    return EIGHT_PI2 * np.asarray(u)[:, :3].mean(1)
+    return EIGHT_PI2 * u[:, :3].mean(1)

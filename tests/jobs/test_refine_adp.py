@@ -1,0 +1,75 @@
+"""consil refine with anisotropic displacement: definite tensors in the files, isotropic cycles first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gemmi
+import numpy as np
+import pytest
+
+from consilience.examples import example_path
+from consilience.jobs.options import RefineOptions, RunOptions
+from consilience.jobs.refine import refine
+from consilience.jobs.refine_protocol import displacement_model, refinement_protocol
+from consilience.structure.read import read_structure
+
+
+def principal(path: Path) -> np.ndarray:
+    atoms = [a for chain in gemmi.read_structure(str(path))[0] for r in chain for a in r]
+    return np.array([np.linalg.eigvalsh(np.array(a.aniso.as_mat33().tolist())) for a in atoms])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("aniso") / "run"
+    start, data = example_path("crystal/start.pdb"), example_path("crystal/data.mtz")
+    done = refine([start, data], options=RefineOptions(adp="aniso", cycles=3), run=RunOptions(output=out))
+    assert done.summary["r_free"] < 0.7 * done.summary["r_free_start"]
+    assert done.summary["gradients"]["max_rel_error"] < 1e-6
+    assert {p["block"] for p in done.summary["gradients"]["pairs"]} >= {"xyz", "u"}
+    return out
+
+
+def test_tensors_are_written_and_definite(folder: Path) -> None:
+    for name in ("refined.pdb", "refined.cif"):
+        values = principal(folder / name)
+        assert values.min() > 0, name
+        assert np.ptp(values, axis=1).max() > 0, name
+    st = read_structure(folder / "refined.pdb")
+    assert np.allclose(st.b_iso, 8 * np.pi**2 * st.u_aniso[:, :3].mean(1), atol=0.06)
+
+
+def test_isotropic_refinement_of_an_anisotropic_model_writes_no_tensors(folder: Path, tmp_path: Path) -> None:
+    data, run = example_path("crystal/data.mtz"), RunOptions(output=tmp_path / "iso")
+    done = refine([folder / "refined.pdb", data], options=RefineOptions(adp="iso", cycles=0), run=run)
+    assert not done.refined.structure.is_aniso.any()
+    assert "ANISOU" not in (tmp_path / "iso" / "refined.pdb").read_text()
+
+
+@pytest.mark.slow
+def test_tensors_start_from_the_isotropic_cycles(tmp_path: Path) -> None:
+    start, data = example_path("crystal/start.pdb"), example_path("crystal/data.mtz")
+    done = refine([start, data], options=RefineOptions(adp="aniso", cycles=6), run=RunOptions(output=tmp_path / "run"))
+    cycles = done.summary["cycles"]
+    assert [c["block"] for c in cycles] == ["start", "xyz+b", "xyz+u", "xyz+u", "xyz+u", "xyz+u", "xyz+u"]
+    assert cycles[2]["r_work"] < cycles[1]["r_work"] + 0.005
+    assert np.linalg.norm(done.refined.structure.u_aniso[:, 3:]) > 0
+
+
+def test_choice_follows_resolution_and_data() -> None:
+    st = read_structure(example_path("crystal/start.pdb"))
+    enough = 18 * len(st)
+    assert displacement_model("auto", 1.2, enough, st) == "aniso"
+    assert displacement_model("auto", 1.2, enough - 1, st) == "iso"
+    assert displacement_model("auto", 1.5, 10 * enough, st) == "iso"
+    assert displacement_model("aniso", 3.0, 10, st) == "aniso"
+    given = st.with_atoms(u_aniso=np.tile([0.2, 0.2, 0.3, 0, 0, 0], (len(st), 1)))
+    assert displacement_model("auto", 1.2, enough, given) == "given"
+    assert displacement_model("iso", 1.0, enough, given) == "iso"
+
+
+def test_isotropic_cycles_come_first() -> None:
+    stages = refinement_protocol(20, "joint", True, True, None, "aniso")
+    assert [s.active for s in stages] == [("xyz", "b")] * 6 + [("xyz", "u")] * 14
+    assert all("b" not in s.active for s in refinement_protocol(20, "alternate", True, True, None, "given"))
