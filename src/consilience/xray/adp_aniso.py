@@ -78,7 +78,7 @@ class AnisotropicSimilarity(eqx.Module):
         for k in range(6):
             pick = sp.diags((np.arange(6) == k).astype(float))
             total = total + sp.kron(_laplacian(self.rigid, (step[:, k] * scale) ** 2, n), pick)
-        return {"u": total.tocsc()}
+        return {"u": sp.csc_matrix(total)}
 
 
 def _projection(z: np.ndarray) -> np.ndarray:
@@ -103,4 +103,4 @@ def clipped(u: np.ndarray, low: float, high: float) -> np.ndarray:
     values, vectors = np.linalg.eigh(matrix(u))
     outside = (values < low / EIGHT_PI2) | (values > high / EIGHT_PI2)
     m = np.einsum("nik,nk,njk->nij", vectors, np.clip(values, low / EIGHT_PI2, high / EIGHT_PI2), vectors)
-    return np.where(outside.any(1)[:, None], m[:, [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]], u)
+    return np.where(np.any(outside, axis=1)[:, None], m[:, [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]], u)
