@@ -73,3 +73,29 @@ def test_isotropic_cycles_come_first() -> None:
     stages = refinement_protocol(20, "joint", True, True, None, "aniso")
     assert [s.active for s in stages] == [("xyz", "b")] * 6 + [("xyz", "u")] * 14
     assert all("b" not in s.active for s in refinement_protocol(20, "alternate", True, True, None, "given"))
+
+
+def test_partial_occupancies_move_and_come_back(tmp_path: Path) -> None:
+    """A whole water set to 0.4 rises, conformers turn back from 0.3 : 0.7 towards 0.6 : 0.4, the rest stays at one."""
+    st = gemmi.read_structure(str(example_path("crystal/start.pdb")))
+    water = next(r for chain in st[0] for r in chain if r.is_water())
+    name = str(water.seqid)
+    water[0].occ = 0.4
+    for atom in (a for chain in st[0] for r in chain for a in r if a.altloc != "\0"):
+        atom.occ = {"A": 0.3, "B": 0.7}[atom.altloc]  # true 0.6 and 0.4
+    st.write_pdb(str(tmp_path / "start.pdb"))
+    options = RefineOptions(adp="iso", occupancy="partial", cycles=3)
+    run = RunOptions(output=tmp_path / "run")
+    done = refine([tmp_path / "start.pdb", example_path("crystal/data.mtz")], options=options, run=run)
+    assert done.summary["gradients"]["max_rel_error"] < 1e-6
+    refined = gemmi.read_structure(str(tmp_path / "run/refined.pdb"))
+    residues = [r for chain in refined[0] for r in chain]
+    moved = next(r[0].occ for r in residues if r.is_water() and str(r.seqid) == name)
+    assert 0.5 < moved < 1.0
+    sums = []
+    for r in residues:
+        split = {a.altloc: a.occ for a in r if a.altloc != "\0"}
+        sums += [sum(split.values())] if split else []
+        assert split.get("A", 1.0) > 0.45
+        assert all(a.occ == 1.0 for a in r if a.altloc == "\0" and str(r.seqid) != name)
+    assert sums and np.allclose(sums, 1.0, atol=0.011)

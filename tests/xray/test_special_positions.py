@@ -40,7 +40,7 @@ def test_shaken_atom_returns_and_what_is_left_free_keeps_it_special(name: str) -
     block = Block.of(found.xyz, Projected(found.along, found.xyz))
     moved = np.asarray(block.bijector.forward(found.xyz + rng.uniform(-0.3, 0.3, (2, 3))))
     assert images(cell, sg, moved[0]) == found.order[0]
-    bonded = special_positions(np.array([place + [0.23, -0.11, 0.37], far]), cell, sg, np.ones(2, bool))
+    bonded = special_positions(np.array([np.add(place, [0.23, -0.11, 0.37]), far]), cell, sg, np.ones(2, bool))
     assert list(bonded.order) == [1, 1]
 
 

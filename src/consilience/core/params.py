@@ -42,6 +42,10 @@ class Bijector(eqx.Module):
     def inverse(self, value):
         return value
 
+    def pull(self, diagonal, raw):
+        """Diagonal curvature in the raw values from one in the values; the same where each value has its own."""
+        return diagonal
+
 
 class Positive(Bijector):
     """value = exp(raw) > 0."""

@@ -94,9 +94,15 @@ def _refine(inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, 
     if target == "ml" and data.kind == "intensity":
         target = "mli"
     adp = displacement_model(options.adp, float(data.d.min()), int(crystal.work.sum()), inputs.structure)
-    problem = Refinement(inputs.structure, inputs.topology, crystal, target, options.source, adp)  # type: ignore[arg-type]
+    partial = options.occupancy == "partial"
+    problem = Refinement(inputs.structure, inputs.topology, crystal, target, options.source, adp, partial)  # type: ignore[arg-type]
     folder.log(f"model {inputs.given.source}: {composition(inputs.structure)}")
     folder.log(f"displacement parameters: {'isotropic' if adp == 'iso' else 'anisotropic'}")
+    shares = problem.shares if partial else None
+    if shares is not None:
+        folder.log(f"occupancies: {len(shares.group)} parameters for {int((shares.states >= 0).sum())} atoms")
+    elif partial:
+        folder.log("--occupancy partial: no atom is partial, all occupancies stay")
     if problem.special.any:
         folder.log(f"{int((problem.special.order > 1).sum())} atoms on special positions stay there")
     folder.log(
@@ -108,7 +114,9 @@ def _refine(inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, 
         if not record.get("replayed"):
             folder.log(cycle_line(record))
 
-    protocol = refinement_protocol(options.cycles, options.blocks, options.xyz, options.b, options.weights, adp)
+    protocol = refinement_protocol(
+        options.cycles, options.blocks, options.xyz, options.b, options.weights, adp, partial
+    )
     model = problem.start()
     done = fit(
         model,

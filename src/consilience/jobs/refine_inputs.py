@@ -89,8 +89,6 @@ def refuse_unavailable(options: RefineOptions) -> None:
     for field, option in NOT_YET.items():
         if getattr(options, field):
             raise InputError(f"{option} is not available in this version", fix=f"run without {option}")
-    if options.occupancy != "none":
-        raise InputError("--occupancy partial is not available in this version", fix="use --occupancy none")
     known = {"xray", "geometry", "adp"}
     for name in options.weights or {}:
         if name not in known:

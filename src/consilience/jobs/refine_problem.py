@@ -18,6 +18,7 @@ from consilience.jobs.refine_result import Refined
 from consilience.jobs.refine_statistics import geometry_outliers, ramachandran_counts, residue_table
 from consilience.structure.atoms import Structure
 from consilience.structure.contacts import Contacts, find_contacts
+from consilience.structure.occupancy import Shares, partial_occupancies
 from consilience.structure.restraints import Geometry, rms_deviations, rmsz
 from consilience.structure.special import SpecialPositions, special_positions
 from consilience.structure.topology import Riding, Topology
@@ -46,6 +47,7 @@ class Refinement:
     target: Target = "ml"
     source: Source = "xray"
     adp: Adp = "iso"
+    occupancies: bool = False
     fitted: Fitted | None = None  # of the last preparation, for the files
     _plans: dict[bool, Diffraction] = field(default_factory=dict, repr=False)
 
@@ -53,6 +55,11 @@ class Refinement:
     def special(self) -> SpecialPositions:
         s, r = self.structure, self.crystal.reflections
         return special_positions(s.xyz, r.cell, r.spacegroup, self._bonded)
+
+    @cached_property
+    def shares(self) -> Shares | None:
+        """What `--occupancy partial` refines; None where no atom is partial."""
+        return partial_occupancies(self.structure, self.special.order > 1)
 
     @property
     def _bonded(self) -> np.ndarray:
@@ -65,7 +72,7 @@ class Refinement:
         blocks = {
             "xyz": Block.of(special.xyz, Projected(special.along, special.xyz) if on_site else Bijector()),
             "b": Block.of(b, Positive()),
-            "occ": Block.of(s.occ),
+            "occ": Block.of(s.occ, self.shares if self.occupancies else None),
         }
         if self.adp != "iso":
             u = clipped(np.where(s.is_aniso[:, None], s.u_aniso, isotropic(b)), *B_RANGE)
@@ -132,7 +139,9 @@ class Refinement:
         model = done.model
         xyz = np.asarray(model["xyz"])
         u = np.asarray(model["u"]) if "u" in done.state.terms["xray"].reads else np.zeros((len(xyz), 6))
-        structure = self.structure.with_atoms(xyz=xyz, b_iso=np.asarray(model["b"]), u_aniso=u)
+        structure = self.structure.with_atoms(
+            xyz=xyz, b_iso=np.asarray(model["b"]), u_aniso=u, occ=np.asarray(model["occ"])
+        )
         double, difference = map_coefficients(self.crystal, fitted)
         maps = fourier_map(double, self.crystal), fourier_map(difference, self.crystal)
         calculated = fourier_map(fitted.f_model, self.crystal)

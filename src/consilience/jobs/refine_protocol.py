@@ -17,7 +17,7 @@ from consilience.structure.atoms import Structure
 Adp = Literal["iso", "aniso", "given"]
 ANISO_D_MIN, ANISO_DATA = 1.4, 2.0  # Å; reflections for each parameter
 
-SOLVER = LBFGS(max_step={"xyz": 0.4, "b": 0.5, "u": 0.5}, tolerance=3e-6)
+SOLVER = LBFGS(max_step={"xyz": 0.4, "b": 0.5, "u": 0.5, "occ": 0.5}, tolerance=3e-6)
 STEPS, FINAL_STAGES, PATIENCE = 5, 2, 3
 START = Policy(ratio={"geometry": 1.0, "adp": 1.0}, reference="xray", lo=0.15, hi=2.0)
 ADP_SHARE = 2.0  # weight of the ADP restraints over that of the geometry, once the refinement has started
@@ -37,19 +37,19 @@ def displacement_model(option: str, d_min: float, n_work: int, structure: Struct
 
 
 def refinement_protocol(
-    cycles: int, blocks: str, xyz: bool, b: bool, user: Mapping[str, float] | None, adp: Adp = "iso"
+    cycles: int, blocks: str, xyz: bool, b: bool, user: Mapping[str, float] | None, adp: Adp = "iso", occ: bool = False
 ) -> Protocol:
     """Stages for a number of macrocycles, with the steer set in the last of them.
 
     Joint: coordinates and displacement parameters together; alternate: in turn, two stages for each cycle. Weights that
     the user gives are obeyed as they are. Anisotropic displacement follows isotropic cycles, a third of all, unless the
-    model brings it.
+    model brings it. Occupancies (`occ`) are one block more.
     """
-    if cycles == 0 or not (xyz or b):
+    if cycles == 0 or not (xyz or b or occ):
         return ()
 
     def turns_of(displacement: str) -> list[tuple[str, ...]]:
-        chosen = [name for name, on in (("xyz", xyz), (displacement, b)) if on]
+        chosen = [name for name, on in (("xyz", xyz), (displacement, b), ("occ", occ)) if on]
         return [tuple(chosen)] if blocks == "joint" else [(name,) for name in chosen]
 
     turns = turns_of("b" if adp == "iso" else "u")

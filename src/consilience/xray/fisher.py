@@ -27,7 +27,7 @@ def amplitude_curvature(term: Diffraction, f_model: np.ndarray, obs: Observed) -
 
 
 def data_fisher(term: Diffraction, model: Model, obs: Observed) -> dict[str, np.ndarray]:
-    """Diagonals for raw "xyz" (3n,), "b" (n,; per log B), "occ" (n,) and "u" (6n,; per log Cholesky factor)."""
+    """Diagonals for raw "xyz" (3n,), "b" (n,; per log B), "occ" and "u" (6n,; per log Cholesky factor)."""
     weight = amplitude_curvature(term, term.overall * (term.f_calc(model) + term.f_solvent), obs)
     s2 = term.at.inv_d2
     edges = np.linspace(s2.min(), s2.max() * (1 + 1e-9), SHELLS + 1)
@@ -46,6 +46,8 @@ def data_fisher(term: Diffraction, model: Model, obs: Observed) -> dict[str, np.
     xyz = _floored(squared @ mean_s2 * (4 * np.pi**2 / 3))
     log_b = _floored(squared @ (mean_s2**2 / 16) * b**2)
     out = {"xyz": np.repeat(xyz, 3), "b": log_b, "occ": _floored(power.sum(1))}
+    block = model.blocks["occ"]
+    out["occ"] = block.bijector.pull(out["occ"], np.asarray(block.raw))
     if term.aniso:
         u_iso = np.asarray(model["u"])[:, :3].mean(1)
         quartic = squared @ (mean_s2**2) * 4 * np.pi**4 * u_iso**2
