@@ -99,3 +99,13 @@ def test_partial_occupancies_move_and_come_back(tmp_path: Path) -> None:
         assert split.get("A", 1.0) > 0.45
         assert all(a.occ == 1.0 for a in r if a.altloc == "\0" and str(r.seqid) != name)
     assert sums and np.allclose(sums, 1.0, atol=0.011)
+
+
+def test_jelly_body_is_weighed_and_left_out_of_the_last_cycles(tmp_path: Path) -> None:
+    start, data = example_path("crystal/start.pdb"), example_path("crystal/data.mtz")
+    options = RefineOptions(adp="iso", jelly_body=True, cycles=4)
+    done = refine([start, data], options=options, run=RunOptions(output=tmp_path / "run"))
+    cycles = done.summary["cycles"]
+    assert [("jelly" in c["weights"]) for c in cycles[1:]] == [True, True, False, False]
+    assert done.summary["r_free"] < 0.6 * done.summary["r_free_start"]
+    assert done.summary["status"] == "ok"

@@ -95,7 +95,16 @@ def _refine(inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, 
         target = "mli"
     adp = displacement_model(options.adp, float(data.d.min()), int(crystal.work.sum()), inputs.structure)
     partial = options.occupancy == "partial"
-    problem = Refinement(inputs.structure, inputs.topology, crystal, target, options.source, adp, partial)  # type: ignore[arg-type]
+    problem = Refinement(
+        inputs.structure,
+        inputs.topology,
+        crystal,
+        target,  # type: ignore[arg-type]
+        options.source,
+        adp,
+        occupancies=partial,
+        jelly=options.jelly_body,
+    )
     folder.log(f"model {inputs.given.source}: {composition(inputs.structure)}")
     folder.log(f"displacement parameters: {'isotropic' if adp == 'iso' else 'anisotropic'}")
     shares = problem.shares if partial else None

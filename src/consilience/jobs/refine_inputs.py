@@ -23,7 +23,6 @@ NOT_YET = {
     "potential": "--potential",
     "twin": "--twin",
     "rigid_first": "--rigid-first",
-    "jelly_body": "--jelly-body",
     "ncs": "--ncs",
 }
 
@@ -89,7 +88,7 @@ def refuse_unavailable(options: RefineOptions) -> None:
     for field, option in NOT_YET.items():
         if getattr(options, field):
             raise InputError(f"{option} is not available in this version", fix=f"run without {option}")
-    known = {"xray", "geometry", "adp"}
+    known = {"xray", "geometry", "adp", "jelly"}
     for name in options.weights or {}:
         if name not in known:
             raise InputError(f"--weight names an unknown term {name}", found=name, expected=", ".join(sorted(known)))

@@ -18,6 +18,7 @@ from consilience.jobs.refine_result import Refined
 from consilience.jobs.refine_statistics import geometry_outliers, ramachandran_counts, residue_table
 from consilience.structure.atoms import Structure
 from consilience.structure.contacts import Contacts, find_contacts
+from consilience.structure.jelly import JellyBody, jelly_pairs
 from consilience.structure.occupancy import Shares, partial_occupancies
 from consilience.structure.restraints import Geometry, rms_deviations, rmsz
 from consilience.structure.special import SpecialPositions, special_positions
@@ -48,6 +49,7 @@ class Refinement:
     source: Source = "xray"
     adp: Adp = "iso"
     occupancies: bool = False
+    jelly: bool = False
     fitted: Fitted | None = None  # of the last preparation, for the files
     _plans: dict[bool, Diffraction] = field(default_factory=dict, repr=False)
 
@@ -119,6 +121,8 @@ class Refinement:
         self.fitted = fitted
         geometry = Geometry(self.topology.restraints, contacts)
         terms = {"xray": term, "geometry": geometry, "adp": self._similarity(aniso)}
+        if self.jelly and not final:
+            terms["jelly"] = JellyBody.of(self._springs, xyz)
         obs = {"xray": self.crystal.observed(include_steer=final)}
         z = rmsz(geometry.restraints, xyz)
         scores, free, steer = self._scores(fitted, z)
@@ -195,6 +199,10 @@ class Refinement:
     def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
         s, t = self.structure, self.topology
         return similar_pairs(t.bonded, t.angled, s.xyz, s.altloc)
+
+    @cached_property
+    def _springs(self) -> np.ndarray:
+        return jelly_pairs(self.structure)
 
     def _similarity(self, aniso: bool) -> Similarity | AnisotropicSimilarity:
         if not aniso:

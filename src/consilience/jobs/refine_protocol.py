@@ -84,5 +84,5 @@ def steered_weights(history: History, stage: Stage) -> Policy:
         aim = max(Z_LOWEST, Z_TARGET - 0.1 * worse)
         weight *= float(np.clip(z / aim, 1 / 1.6, 1.6))
     weight = float(np.clip(weight, *WEIGHT_RANGE))
-    follow = {"geometry": weight, "adp": ADP_SHARE * weight}
+    follow = {"geometry": weight, "adp": ADP_SHARE * weight, "jelly": weight}
     return replace(policy, fixed={**follow, **policy.fixed})
