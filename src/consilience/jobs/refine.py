@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,8 @@ def prepare_jax() -> None:
 
 
 def _refine(inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, run: RunOptions) -> RefineResult:
+    import numpy as np
+
     from consilience.core.fit import fit
     from consilience.jobs.refine_files import write_files
     from consilience.jobs.refine_problem import Refinement
@@ -105,6 +107,13 @@ def _refine(inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, 
         occupancies=partial,
         jelly=options.jelly_body,
     )
+    if options.rigid_first:
+        from consilience.jobs.rigid_body import place_bodies
+
+        placed = place_bodies(problem)
+        shift = float(np.sqrt(np.mean(np.sum((placed - inputs.structure.xyz) ** 2, axis=1))))
+        problem = replace(problem, structure=inputs.structure.with_atoms(xyz=placed))
+        folder.log(f"rigid bodies: atoms moved by {shift:.2f} Å r.m.s.")
     folder.log(f"model {inputs.given.source}: {composition(inputs.structure)}")
     folder.log(f"displacement parameters: {'isotropic' if adp == 'iso' else 'anisotropic'}")
     shares = problem.shares if partial else None

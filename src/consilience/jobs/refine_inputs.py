@@ -22,7 +22,6 @@ from consilience.xray.reflections import Reflections
 NOT_YET = {
     "potential": "--potential",
     "twin": "--twin",
-    "rigid_first": "--rigid-first",
     "ncs": "--ncs",
 }
 
