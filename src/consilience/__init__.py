@@ -1,1 +1,54 @@
-"""One molecular model, fitted to every experiment and simulation that speaks about it."""
+"""One molecular model, fitted to every experiment and simulation that speaks about it: public names, loaded on use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from consilience import core, structure, xray
+    from consilience.core.conformance import check_term
+    from consilience.core.gradcheck import check_gradients
+    from consilience.errors import InputError, RunError
+    from consilience.structure.read import read_structure
+    from consilience.verbs import check, refine, tour
+    from consilience.xray.read import read_reflections
+
+_HOMES = {
+    "check_term": "core.conformance",
+    "check_gradients": "core.gradcheck",
+    "InputError": "errors",
+    "RunError": "errors",
+    "read_structure": "structure.read",
+    "read_reflections": "xray.read",
+    "check": "verbs",
+    "refine": "verbs",
+    "tour": "verbs",
+}
+_PARTS = ("core", "structure", "xray")
+__all__ = [
+    "InputError",
+    "RunError",
+    "check",
+    "check_gradients",
+    "check_term",
+    "core",
+    "read_reflections",
+    "read_structure",
+    "refine",
+    "structure",
+    "tour",
+    "xray",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PARTS:
+        return import_module(f"consilience.{name}")
+    if name in _HOMES:
+        return getattr(import_module(f"consilience.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'consilience' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES, *_PARTS])

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from consilience.errors import ConsilError, Finding, InputError, clean
-from consilience.jobs.options import RefineOptions, RunOptions
+from consilience.jobs.options import RefineOptions, RunOptions, user_weights
 
 _STATUS = {"ok": 0, "failed": 1, "checks_failed": 3, "interrupted": 130}
 _DEFAULT = {f.name: f.default for f in fields(RefineOptions)}
@@ -149,12 +149,12 @@ def refine(inputs: tuple[Path, ...], **given: Any) -> int:
     if given["d_min"] and given["d_max"] and given["d_min"] >= given["d_max"]:
         raise InputError("--d-min must be smaller than --d-max", found=f"{given['d_min']:g} and {given['d_max']:g} Å")
     same = {f.name: given[f.name] for f in fields(RefineOptions) if f.name in given and f.name != "make_free"}
-    options = RefineOptions(**same, make_free=_make_free(given), weights=_weights(given["weight"]))
+    options = RefineOptions(**same, make_free=_make_free(given), weights=user_weights(given["weight"]))
     run = _run(given)
 
     from consilience.jobs.refine import refine as job
 
-    return _finish(job(files, output=given["output"], options=options, run=run), given["json_"])
+    return _finish(job(files, options=options, run=run), given["json_"])
 
 
 @cli.command()
@@ -165,7 +165,7 @@ def tour(**given: Any) -> int:
 
     from consilience.jobs.tour import tour as job
 
-    return _finish(job(output=given["output"], run=run), given["json_"])
+    return _finish(job(run=run), given["json_"])
 
 
 def _make_free(given: dict[str, Any]) -> Any:
@@ -174,24 +174,6 @@ def _make_free(given: dict[str, Any]) -> Any:
             raise click.UsageError("--thin-shells needs --make-free")
         return None
     return "shells" if given["thin_shells"] else "random"
-
-
-def _weights(text: str) -> dict[str, float] | None:
-    """The user's weights: "auto", or TERM=X pairs separated by commas."""
-    if text.strip().lower() == "auto":
-        return None
-    out: dict[str, float] = {}
-    for pair in text.split(","):
-        name, _, value = pair.partition("=")
-        try:
-            weight = float(value)
-        except ValueError:
-            weight = float("nan")
-        if not name.strip() or not 0.0 <= weight < float("inf"):
-            expected = "auto, or TERM=X,... with X >= 0, e.g. geometry=2,adp=0.5"
-            raise InputError("--weight is not understood", found=f"'{clean(pair)}'", expected=expected)
-        out[name.strip()] = weight
-    return out
 
 
 def _run(given: dict[str, Any]) -> RunOptions:

@@ -14,8 +14,8 @@ import gemmi  # noqa: E402
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 
+from consilience.xray.fourier import ReflectionIndex, plan_structure_factors  # noqa: E402
 from consilience.xray.scattering import form_factors  # noqa: E402
-from consilience.xray.structure_factors import ReflectionIndex, plan_structure_factors  # noqa: E402
 
 
 def main(model: str, problem: str, out: str, repeats: int, accuracy: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from consilience.errors import Finding
+from consilience.errors import Finding, InputError, clean
 
 
 def _silent(_: object) -> None:
@@ -56,3 +56,21 @@ class RefineOptions:
     xyz: bool = True
     b: bool = True
     occupancy: Literal["none", "partial"] = "none"
+
+
+def user_weights(text: str) -> dict[str, float] | None:
+    """Weights as a user writes them: "auto" (None), or TERM=X pairs separated by commas. Raises InputError."""
+    if text.strip().lower() == "auto":
+        return None
+    out: dict[str, float] = {}
+    for pair in text.split(","):
+        name, _, value = pair.partition("=")
+        try:
+            weight = float(value)
+        except ValueError:
+            weight = float("nan")
+        if not name.strip() or not 0.0 <= weight < float("inf"):
+            expected = "auto, or TERM=X,... with X >= 0, e.g. geometry=2,adp=0.5"
+            raise InputError("--weight is not understood", found=f"'{clean(pair)}'", expected=expected)
+        out[name.strip()] = weight
+    return out

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from consilience.jobs.notebook import summary_table
 from consilience.jobs.options import RefineOptions, RunOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
 from consilience.jobs.refine_inputs import RefineInputs, composition, load_inputs
@@ -26,11 +27,13 @@ class RefineResult:
     folder: Path
     refined: Any = None
 
+    def _repr_html_(self) -> str:
+        return summary_table(self.summary, self.folder / "report.html")
+
 
 def refine(
     files: Sequence[str | Path],
     *,
-    output: Path | None = None,
     options: RefineOptions | None = None,
     run: RunOptions | None = None,
 ) -> RefineResult:
@@ -40,7 +43,7 @@ def refine(
     InputError for bad input before anything is written, RunError where the run fails.
     """
     options = options or RefineOptions()
-    run = run or RunOptions(output=output)
+    run = run or RunOptions()
     inputs = load_inputs([Path(f) for f in files], options, run.seed)
     model_path = inputs.given.source
     folder = open_folder("refine", Path(model_path).name.split(".")[0], run, inputs.paths)

@@ -26,12 +26,12 @@ from consilience.structure.topology import Riding, Topology
 from consilience.xray.adp import Similarity, similar_pairs
 from consilience.xray.adp_aniso import AnisotropicSimilarity, clipped, isotropic
 from consilience.xray.experiment import Crystal, Fitted, refit, start_term
+from consilience.xray.fourier import ReflectionIndex
 from consilience.xray.maps import fourier_map, map_coefficients
 from consilience.xray.scaling import Scale
 from consilience.xray.scattering import Source
 from consilience.xray.sigmaa import ErrorModel, amplitude_nll
 from consilience.xray.statistics import correlation, r_factor
-from consilience.xray.structure_factors import ReflectionIndex
 from consilience.xray.term import Atoms, Diffraction, Target, beq
 
 Z_TOP = 0.95  # bond r.m.s.Z above which the steer score is penalised

@@ -26,9 +26,9 @@ class TourResult:
     folder: Path
 
 
-def tour(*, output: Path | None = None, run: RunOptions | None = None) -> TourResult:
+def tour(*, run: RunOptions | None = None) -> TourResult:
     """Run all jobs on the built-in examples and compare with the truth. Raises what the jobs raise."""
-    run = run or RunOptions(output=output)
+    run = run or RunOptions()
     folder = open_folder("tour", "examples", run)
     with interruptible(folder):
         folder.log("refinement of a simulated crystal")

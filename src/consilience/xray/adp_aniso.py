@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from consilience.core.params import Model
 from consilience.core.terms import Score
-from consilience.xray.structure_factors import EIGHT_PI2, ISOTROPIC, inverse, matrix
+from consilience.xray.fourier import EIGHT_PI2, ISOTROPIC, inverse, matrix
 
 RIGID_SIGMA = 0.01  # Å^2, of the difference of mean square displacements along a bond or a 1-3 distance
 ISOTROPY_SIGMA = {"bonded": 1.5, "free": 0.4}  # of the logarithm of a principal U against the mean

@@ -12,6 +12,7 @@ import numpy as np
 
 from consilience.core.params import Model
 from consilience.structure.atoms import Structure
+from consilience.xray.fourier import EIGHT_PI2, ISOTROPIC, ReflectionIndex, matrix, plan_structure_factors
 from consilience.xray.reflections import Reflections
 from consilience.xray.scaling import Scale, fit_scale, scattering_vectors
 from consilience.xray.scattering import Source, form_factors
@@ -24,7 +25,6 @@ from consilience.xray.sigmaa import (
     measured_variance,
 )
 from consilience.xray.solvent import mask_structure_factors, solvent_mask
-from consilience.xray.structure_factors import EIGHT_PI2, ISOTROPIC, ReflectionIndex, matrix, plan_structure_factors
 from consilience.xray.term import Atoms, Diffraction, Observed, Target
 
 B_MIN = 1.0  # Å^2

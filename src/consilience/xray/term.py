@@ -12,8 +12,8 @@ import scipy.sparse as sp
 
 from consilience.core.params import Model
 from consilience.core.terms import Score
+from consilience.xray.fourier import EIGHT_PI2, ReflectionIndex, StructureFactors
 from consilience.xray.likelihood import amplitude_nll, intensity_nll, least_squares_nll, safe_abs
-from consilience.xray.structure_factors import EIGHT_PI2, ReflectionIndex, StructureFactors
 
 Target = Literal["ml", "ls", "mli"]
 

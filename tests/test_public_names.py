@@ -1,0 +1,59 @@
+"""The names that other programs call: importable, lazy, and what they promise."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import gemmi
+import numpy as np
+import pytest
+
+import consilience as con
+from consilience.examples import example_path
+
+
+def test_every_public_name_is_there() -> None:
+    for name in con.__all__:
+        assert getattr(con, name) is not None, name
+    assert set(con.__all__) <= set(dir(con))
+    with pytest.raises(AttributeError, match="no_such_name"):
+        con.no_such_name  # noqa: B018
+
+
+def test_importing_and_reading_do_not_import_jax() -> None:
+    code = "import sys, consilience as con; con.read_structure(sys.argv[1]); sys.exit('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, str(example_path("crystal/start.pdb"))], check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("method", ["fft", "direct"])
+def test_structure_factors_agree_with_gemmi(method: str) -> None:
+    structure = con.read_structure(example_path("crystal/true.pdb"))
+    hkl = np.array([[1, 0, 0], [3, -1, 4], [0, 0, 3], [7, 2, -5], [-2, 6, 9], [0, 0, 0]])
+    calculator = gemmi.StructureFactorCalculatorX(structure.cell)
+    model = structure.hierarchy[0]
+    expected = np.array([calculator.calculate_sf_from_model(model, h.tolist()) for h in hkl])
+    found = con.xray.structure_factors(structure, hkl, method=method)
+    tolerance = 1e-4 if method == "fft" else 1e-6
+    assert np.abs(found - expected).sum() < tolerance * np.abs(expected).sum()
+
+
+def test_structure_factors_refuse_what_they_cannot_do() -> None:
+    structure = con.read_structure(example_path("crystal/true.pdb"))
+    with pytest.raises(con.InputError, match="beyond d_min"):
+        con.xray.structure_factors(structure, np.array([[20, 0, 0]]), d_min=10.0)
+    with pytest.raises(con.InputError, match="integer"):
+        con.xray.structure_factors(structure, np.array([[0.5, 0, 0]]))
+
+
+def test_refine_as_a_function(tmp_path: Path) -> None:
+    files = example_path("crystal/start.pdb"), example_path("crystal/data.mtz")
+    lines: list[str] = []
+    done = con.refine(*files, output=tmp_path / "run", cycles=0, weight="geometry=2", say=lines.append)
+    assert done.summary["verb"] == "refine" and (tmp_path / "run" / "summary.json").exists()
+    assert any("R-work" in line for line in lines)
+    assert "r_free" in done._repr_html_()
+    with pytest.raises(TypeError, match="did you mean cycles"):
+        con.refine(*files, cycle=3)
