@@ -91,10 +91,11 @@ def residue_correlations(
     structure: Structure, density: gemmi.FloatGrid, model_density: gemmi.FloatGrid
 ) -> list[float | None]:
     """Real-space correlation of each residue of the hierarchy, in file order; None where the density is constant."""
-    first, second = np.asarray(density.array, float), np.asarray(model_density.array, float)
-    if first.shape != second.shape:
-        raise ValueError(f"the maps have different grids: {first.shape} and {second.shape}")
-    shape = np.array(first.shape)
+    sizes = density.shape
+    if sizes != model_density.shape:
+        raise ValueError(f"the maps have different grids: {sizes} and {model_density.shape}")
+    first, second = (np.ravel(np.ascontiguousarray(m.array)) for m in (density, model_density))
+    shape = np.array(sizes)
     cell = structure.cell
     frac, orth = np.array(cell.frac.mat.tolist()), np.array(cell.orth.mat.tolist())
     reach = np.ceil(RSCC_RADIUS * np.linalg.norm(frac, axis=1) * shape).astype(int) + 1
@@ -110,8 +111,8 @@ def residue_correlations(
             points = nearest[rows][:, None] + offsets
             apart = ((points - at[rows][:, None]) / shape) @ orth.T
             inside = points[np.sum(apart**2, axis=-1) < RSCC_RADIUS**2] % shape
-            index = np.unique(np.ravel_multi_index(tuple(inside.T), first.shape))
-            a, b = first.ravel()[index], second.ravel()[index]
+            index = np.unique(np.ravel_multi_index(tuple(inside.T), sizes))
+            a, b = first[index].astype(float), second[index].astype(float)
             constant = len(index) < 4 or np.ptp(a) == 0 or np.ptp(b) == 0
             out.append(None if constant else float(np.corrcoef(a, b)[0, 1]))
     return out
