@@ -14,9 +14,9 @@ import scipy.sparse as sp
 
 from consilience.errors import InputError
 from consilience.structure.atoms import Structure
+from consilience.structure.chirality import ideal_chiral_volume
 from consilience.structure.restraints import Restraints
 
-CHIRAL_SIGMA = 0.2  # Å^3
 HYDROGEN_RADIUS = 1.2  # Å
 KINDS = ("bond", "angle", "torsion", "chiral", "plane")
 
@@ -133,10 +133,15 @@ def _restraints(topo, number: dict[int, int], n: int) -> Restraints:
         index[kind].append(ids)
         target[kind].append(values)
 
+    ideal: dict[object, tuple[float, float]] = {}
     for t in topo.bonds:
+        ideal[frozenset(a.serial for a in t.atoms)] = t.restr.value, t.restr.esd
         if (ids := heavy(t)) and t.restr.esd > 0 and np.isfinite(t.restr.value):
             add("bond", ids, t.restr.value, t.restr.esd)
     for t in topo.angles:
+        ideal[t.atoms[1].serial, frozenset((t.atoms[0].serial, t.atoms[2].serial))] = tuple(
+            np.radians((t.restr.value, t.restr.esd))
+        )
         if (ids := heavy(t)) and t.restr.esd > 0 and np.isfinite(t.restr.value):
             add("angle", ids, np.radians(t.restr.value), np.radians(t.restr.esd))
     for t in topo.torsions:
@@ -145,9 +150,13 @@ def _restraints(topo, number: dict[int, int], n: int) -> Restraints:
     for t in topo.chirs:
         if (ids := heavy(t)) and t.restr.sign != gemmi.ChiralityType.Both:
             sign = -1.0 if t.restr.sign == gemmi.ChiralityType.Negative else 1.0
-            volume = topo.ideal_chiral_abs_volume(t)
-            if np.isfinite(volume):
-                add("chiral", ids, sign * volume, CHIRAL_SIGMA)
+            centre, *arms = (a.serial for a in t.atoms)
+            bonds = [ideal.get(frozenset((centre, a))) for a in arms]
+            pairs = ((arms[1], arms[2]), (arms[0], arms[2]), (arms[0], arms[1]))
+            angles = [ideal.get((centre, frozenset(p))) for p in pairs]
+            if None not in bonds and None not in angles:
+                volume, sigma = ideal_chiral_volume(np.array(bonds, float), np.array(angles, float))
+                add("chiral", ids, sign * volume, sigma)
     for t in topo.planes:
         ids = [number[a.serial] for a in t.atoms if a.serial in number]
         if len(ids) > 3 and t.restr.esd > 0:
