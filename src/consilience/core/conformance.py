@@ -7,6 +7,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from consilience.core.gradcheck import GradientError, check_gradients, float64
@@ -44,8 +45,8 @@ def check_term(
     failures = []
     if not isinstance(term, Term):
         failures.append("does not have name, reads and __call__(model, obs)")
-    m, o = float64(model), float64(obs)
-    pinned = float64(pin(term, m))
+    m, o = jax.tree.map(jnp.asarray, float64(model)), float64(obs)
+    pinned = jax.tree.map(jnp.asarray, float64(pin(term, m)))
     eager = float(pinned(m, o).value)
     jitted = float(_value(pinned, m, o))
     difference = abs(eager - jitted) / max(abs(eager), 1.0)
