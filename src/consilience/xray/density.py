@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+EXPONENT_MAX = 40.0
 CHUNK = 64  # atoms per vectorised step: a chunk of boxes stays in the second-level cache
 
 
@@ -80,9 +81,12 @@ def box_density(
             return jnp.einsum("cgxz,cgy->cxyz", plane, line)
         terms = [plane[:, g, :, None, :] * line[:, g, None, :, None] for g in range(plane.shape[1])]
         return sum(terms[1:], terms[0])
-    # Three tables, each with half of the diagonal of its two axes: none overflows, for 2 |Qij ti tj| <= Qii ti^2 + Qjj
-    # tj^2
-    table = [jnp.exp(0.5 * (e[i][..., :, None] + e[j][..., None, :]) + cross(k)) for k, (i, j) in enumerate(pairs)]
+    # Three tables, each with half of the diagonal of its two axes. One exponent may be positive, their sum is not: with
+    # the bound no product overflows, and what it changes is nil (the other two exponents are far below zero there).
+    table = [
+        jnp.exp(jnp.minimum(0.5 * (e[i][..., :, None] + e[j][..., None, :]) + cross(k), EXPONENT_MAX))
+        for k, (i, j) in enumerate(pairs)
+    ]
     xy, xz, yz = amp * table[0], table[1], table[2]
     terms = [
         xy[:, g, :, :, None] * xz[:, g, :, None, :] * yz[:, g, None, :, :]  # one Gaussian at a time: fused loops

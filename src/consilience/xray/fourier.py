@@ -21,6 +21,7 @@ from consilience.xray.density import CHUNK, Boxes, Gaussians, splat
 EIGHT_PI2 = 8.0 * float(np.pi**2)
 ISOTROPIC = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
 B_CLASSES = (25.0, 60.0, 200.0)  # upper bounds of B of the box classes, Å^2
+B_TOP = 500.0  # of the last class, where a model has atoms beyond
 
 
 class Accuracy(NamedTuple):
@@ -31,7 +32,7 @@ class Accuracy(NamedTuple):
     blur: float
 
 
-ACCURACY = {"default": Accuracy(1.5, 3e-2, 0.5), "fine": Accuracy(1.7, 2e-5, 1.2)}
+ACCURACY = {"default": Accuracy(1.5, 2e-2, 0.5), "fine": Accuracy(1.7, 2e-5, 1.2)}
 
 
 class ReflectionIndex(eqx.Module):
@@ -85,7 +86,8 @@ class AtomBoxes(eqx.Module):
     def sort(cls, boxes: Boxes, members: np.ndarray, size_class: np.ndarray) -> AtomBoxes:
         """Members (m,) atom numbers, size_class (m,) their box classes. The padded length depends on m alone."""
         total = (-(-len(members) // CHUNK) + len(boxes.half)) * CHUNK
-        index, live, chunks = np.zeros(total, np.int32), np.zeros(total), [0]
+        fill = members[0] if len(members) else 0  # one of its own kind: an isotropic atom has no tensor to invert
+        index, live, chunks = np.full(total, fill, np.int32), np.zeros(total), [0]
         for k in range(len(boxes.half)):
             own = members[size_class == k]
             start = chunks[-1] * CHUNK
@@ -110,8 +112,8 @@ class StructureFactors(eqx.Module):
     a5: np.ndarray  # (n, 5)
     b5: np.ndarray
     blur: np.ndarray  # () Å^2
-    blur_max: float = eqx.field(static=True)
-    b_floor: float = eqx.field(static=True)  # B that needs no blur
+    blur_max: np.ndarray  # () as an array, so that other displacement parameters need no other program
+    b_floor: np.ndarray  # () B that needs no blur
     pinned: np.ndarray | None = None  # (n, 3) box centres held still, for finite differences
 
     @property
@@ -181,7 +183,7 @@ class StructureFactors(eqx.Module):
             is_aniso[self.aniso.index[self.aniso.live > 0]] = True
             eigenvalues = np.linalg.eigvalsh(matrix(np.asarray(u)[is_aniso])) * EIGHT_PI2
             large[is_aniso], small[is_aniso] = eigenvalues[:, -1], eigenvalues[:, 0]
-        blur = np.array(np.clip(self.b_floor - small.min(), 0.0, self.blur_max))
+        blur = np.clip(self.b_floor - small.min(), 0.0, self.blur_max)
         size = np.minimum(np.searchsorted(B_CLASSES, large * 1.05), len(B_CLASSES) - 1)
         iso = AtomBoxes.sort(self.iso.boxes, members[~is_aniso], size[~is_aniso])
         aniso = self.aniso and AtomBoxes.sort(self.aniso.boxes, members[is_aniso], size[is_aniso])
@@ -227,7 +229,10 @@ def plan_structure_factors(
     )
     blur_max = max(0.0, b_floor - max(1.0, 0.4 * smallest))
     half = []
-    for bound in B_CLASSES:
+    largest = float(np.max(b, initial=0.0))
+    if u is not None:
+        largest = max(largest, float(np.max(u[is_aniso, :3], initial=0.0)) * EIGHT_PI2)
+    for bound in (*B_CLASSES[:-1], B_CLASSES[-1] if largest <= B_CLASSES[-1] else B_TOP):
         radius = box_radius(bound + blur_max, a5.mean(0), b5.mean(0), level.tail)
         half.append(tuple(int(np.ceil(radius / s - 0.5)) for s in spacing))
     metric = orth.T @ orth
@@ -239,7 +244,7 @@ def plan_structure_factors(
     aniso = None
     if is_aniso.any():
         aniso = AtomBoxes.sort(boxes._replace(coupled=(True, True, True)), everyone[is_aniso], zero[is_aniso])
-    plan = StructureFactors(precision, iso, aniso, frac, orth, a5, b5, np.array(0.0), blur_max, b_floor)
+    plan = StructureFactors(precision, iso, aniso, frac, orth, a5, b5, *map(np.array, (0.0, blur_max, b_floor)))
     return plan.resort(b, u)
 
 
