@@ -7,6 +7,7 @@ from typing import Literal
 import equinox as eqx
 import gemmi
 import numpy as np
+from numpy.typing import ArrayLike
 
 from consilience.errors import InputError
 from consilience.structure.atoms import Structure
@@ -18,7 +19,7 @@ CHUNK = 64  # atoms summed at a time
 
 def structure_factors(
     structure: Structure,
-    hkl: np.ndarray,
+    hkl: ArrayLike,
     *,
     d_min: float | None = None,
     method: Literal["fft", "direct"] = "fft",
