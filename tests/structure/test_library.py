@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from consilience.errors import InputError
+from consilience.structure import ccd
 from consilience.structure.library import OWN_LIBRARY, load_library
 
 ACETIC = """data_ACQ
@@ -77,7 +78,8 @@ def small_library(folder: Path, *names: str, **values: str) -> Path:
     return folder
 
 
-def test_own_tables_are_the_default():
+def test_own_tables_are_the_default(monkeypatch):
+    monkeypatch.setattr(ccd, "from_biotite", lambda name: None)  # the CCD, where it is installed, knows QQQ
     library, findings, missing = load_library(["ALA", "HOH", "QQQ", "../ALA"])
     assert set(library.monomers) == {"ALA", "HOH"}
     assert findings == ()

@@ -83,7 +83,7 @@ def measure(
         (2 * ex.relative_error * true) ** 2 + (ex.background * true.mean() * (1 + (ex.d_min / d) ** 4)) ** 2
     )
     intensity = true + rng.normal(size=len(true)) * sigma
-    order = np.argsort(d)
+    order = np.argsort(np.round(d, 9), kind="stable")  # equal resolutions keep their order on every machine
     shell = np.empty(len(d), int)
     shell[order] = np.arange(len(d)) * 20 // len(d)
     mean = np.array([np.mean(intensity[shell == k] / epsilon[shell == k]) for k in range(20)])[shell] * epsilon

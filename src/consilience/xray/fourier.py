@@ -183,7 +183,7 @@ class StructureFactors(eqx.Module):
             is_aniso[self.aniso.index[self.aniso.live > 0]] = True
             eigenvalues = np.linalg.eigvalsh(matrix(np.asarray(u)[is_aniso])) * EIGHT_PI2
             large[is_aniso], small[is_aniso] = eigenvalues[:, -1], eigenvalues[:, 0]
-        blur = np.clip(self.b_floor - small.min(), 0.0, self.blur_max)
+        blur = np.asarray(np.clip(self.b_floor - small.min(), 0.0, self.blur_max))
         size = np.minimum(np.searchsorted(B_CLASSES, large * 1.05), len(B_CLASSES) - 1)
         iso = AtomBoxes.sort(self.iso.boxes, members[~is_aniso], size[~is_aniso])
         aniso = self.aniso and AtomBoxes.sort(self.aniso.boxes, members[is_aniso], size[is_aniso])
