@@ -35,7 +35,21 @@ def test_files_are_what_the_generator_writes(tmp_path):
 
 
 def test_promised_components_are_there():
-    assert {*AMINO_ACIDS, *NUCLEOTIDES, *IONS, "HOH", "SO4", "PO4", "GOL", "EDO", "ACT", "DMS", "MPD"} <= set(NAMES)
+    assert {
+        *AMINO_ACIDS,
+        *NUCLEOTIDES,
+        *IONS,
+        "HOH",
+        "DOD",
+        "WAT",
+        "SO4",
+        "PO4",
+        "GOL",
+        "EDO",
+        "ACT",
+        "DMS",
+        "MPD",
+    } <= set(NAMES)
 
 
 def test_energy_types_have_radii(library):

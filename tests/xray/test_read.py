@@ -96,6 +96,12 @@ def test_free_column_is_found_without_its_name(tmp_path: Path) -> None:
     assert read_reflections(put(tmp_path, columns)).columns["free"] == "XYZ"
 
 
+def test_integers_of_another_meaning_are_no_free_flags(tmp_path: Path) -> None:
+    columns = [*toy()[:2], ("MULTIPLICITY", "I", TOY["FREE"] + 1)]
+    with pytest.raises(InputError, match="free"):
+        read_reflections(put(tmp_path, columns))
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

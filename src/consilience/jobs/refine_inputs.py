@@ -87,6 +87,11 @@ def refuse_unavailable(options: RefineOptions) -> None:
     for field, option in NOT_YET.items():
         if getattr(options, field):
             raise InputError(f"{option} is not available in this version", fix=f"run without {option}")
+    if options.source == "neutron":
+        what = (
+            "--source neutron is not available in this version: hydrogen and deuterium must scatter on their own there"
+        )
+        raise InputError(what, fix="refine against X-ray or electron data")
     known = {"xray", "geometry", "adp", "jelly"}
     for name in options.weights or {}:
         if name not in known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gemmi
 import numpy as np
@@ -70,7 +71,7 @@ def from_biotite(name: str) -> IdealComponent | None:
 
     def table(category: str) -> dict[str, list[str]]:
         try:
-            found = get_from_ccd(category, name)
+            found: Any = get_from_ccd(category, name)
         except KeyError:
             return {}
         return {k: list(found[k].as_array(str)) for k in found} if found is not None else {}

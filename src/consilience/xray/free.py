@@ -11,6 +11,7 @@ import numpy as np
 from consilience.errors import Finding, InputError, clean
 
 _HINT = re.compile(r"free|test|cross|status", re.IGNORECASE)
+_OTHER = re.compile(r"mult|redund|n_?obs|count|batch|isym|frac|run|sweep|hand|phase|bin", re.IGNORECASE)
 _MAKE = "make a set with --make-free (5 %, fixed seed), or name the column with --labels F,SIGF,FREE"
 
 
@@ -39,12 +40,13 @@ def find_free_column(mtz: gemmi.Mtz, observed: np.ndarray) -> int | None:
 
     A column counts by content (few integer values, one small class or equal classes); a telling name or type I decides
     between several, and a telling name alone is enough, so that a damaged flag is reported instead of overlooked.
+    Integers with the name of something else (multiplicity, batch, ...) never count.
     """
     best: tuple[int, int] | None = None
     data = np.asarray(mtz.array)
     for i, c in enumerate(mtz.columns):
         hint = bool(_HINT.search(c.label))
-        if c.type != "I" and not (hint and c.type in "RBYW"):
+        if (c.type != "I" and not (hint and c.type in "RBYW")) or (_OTHER.search(c.label) and not hint):
             continue
         flags, _ = decode_flags(data[:, i])
         score = 4 * _looks_like_flags(flags[observed]) + 2 * hint + (c.type == "I")
