@@ -29,7 +29,9 @@ if os.environ.get("CONSIL_TYPECHECK", "1") != "0":
     # Arguments and results are checked against their annotations, in tests only; CONSIL_TYPECHECK=0 switches it off.
     from jaxtyping import install_import_hook
 
-    install_import_hook(["consilience.core", "consilience.forces", "consilience.xray"], "beartype.beartype")
+    install_import_hook(
+        ["consilience.core", "consilience.forces", "consilience.nmr", "consilience.xray"], "beartype.beartype"
+    )
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 settings.register_profile("explore", deadline=None, max_examples=500)
