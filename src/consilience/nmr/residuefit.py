@@ -30,9 +30,10 @@ class Tumbling(NamedTuple):
     basis: np.ndarray
 
     @classmethod
-    def of(cls, diffusion: np.ndarray) -> Tumbling:
+    def of(cls, diffusion: np.ndarray, collapse: bool = True) -> Tumbling:
+        """`collapse` takes the one mode of an isotropic tensor instead of five equal ones."""
         values, vectors = modes(diffusion)
-        if np.ptp(values) <= 1e-12 * values[-1]:
+        if collapse and np.ptp(values) <= 1e-12 * values[-1]:
             return cls(values[:1], np.zeros((1, 0)))
         return cls(values, vectors.T)
 
@@ -77,12 +78,16 @@ class Measured(NamedTuple):
 
 
 class Method(NamedTuple):
-    """Static choices: parameters that move, whether tumbling is each residue's own, whether CSA has its own axis."""
+    """Static choices: parameters that move, whether tumbling is each residue's own, whether CSA has its own axis.
+
+    `collapse`: isotropic tumbling has one mode; False keeps one program for all tensors where several are compared.
+    """
 
     active: tuple[int, ...]
     local: bool
     own_axis: bool
     constants: Constants
+    collapse: bool = True
 
 
 def _weights(tumbling: Tumbling, residue: Measured, theta, own_axis: bool):
