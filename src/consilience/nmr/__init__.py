@@ -1,1 +1,1 @@
-"""NMR relaxation: spectral densities, rates, diffusion tensors, model-free dynamics, and data in NMR-STAR and tables."""
+"""NMR relaxation: spectral densities, rates, diffusion tensors, model-free dynamics, data in NMR-STAR and tables."""
