@@ -246,7 +246,7 @@ def _relaxation(reports: Sequence[FileReport], models: Sequence[FileReport]) -> 
     first.findings += [*found, *counted]
     for model in models:
         assert isinstance(model.content, Structure)
-        measured = [r for r, m in zip(data.residues, list(data.measured.any(axis=1)), strict=True) if m]
+        measured = [r for r, row in zip(data.residues, data.measured, strict=True) if row.any()]
         first.findings += amide_vectors(model.content, measured).findings
 
 

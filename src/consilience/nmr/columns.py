@@ -95,7 +95,8 @@ def roles_of(headers: Sequence[str]) -> list[Role]:
 def kind_from_name(path: str) -> tuple[Kind | Literal["", "R1rho"], bool]:
     """Kind of rate (and whether times) from a file's name such as R1.500.txt; "" where none or several are named."""
     stem = re.sub(r"\.(gz|txt|out|dat|csv|tsv|tab|list)$", "", Path(path).name.lower())
-    found = {m[1] for m in re.finditer(rf"(?<![a-z]){_KIND.pattern}(?![a-z])", stem)}
+    words = re.finditer(rf"(?<![a-z])(?:{_KIND.pattern}_*)+(?![a-z])", stem)
+    found = {m[1] for w in words for m in _KIND.finditer(w[0])}
     return _kind(found.pop()) if len(found) == 1 else ("", False)
 
 

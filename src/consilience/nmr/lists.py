@@ -99,7 +99,7 @@ def assemble(lists: Sequence[RateList], files: Sequence[str], findings: Sequence
     names: dict[tuple[str, int], Counter[str]] = {}
     said: dict[tuple[str, int, str], str] = {}
     for one in lists:
-        for e in one.entries:
+        for e in (e for e in one.entries if math.isfinite(e.value)):
             key = (e.residue.chain, e.residue.number)
             counts = names.setdefault(key, Counter())
             if e.residue.name:
@@ -133,10 +133,8 @@ def _fill(one: RateList, index: dict[tuple[str, int], int], value: np.ndarray, s
     first: dict[int, Entry] = {}
     differ: list[str] = []
     same: list[str] = []
-    for e in one.entries:
+    for e in (e for e in one.entries if math.isfinite(e.value)):
         i = index[e.residue.chain, e.residue.number]
-        if not math.isfinite(e.value):
-            continue
         if i not in first:
             first[i], value[i], sigma[i] = e, e.value, e.sigma
         elif first[i].value == e.value:

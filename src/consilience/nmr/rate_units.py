@@ -13,6 +13,7 @@ from consilience.nmr.data import Kind
 
 # what a protein's 15N amides can show between 200 and 1300 MHz, as medians over residues; s^-1
 PLAUSIBLE: dict[str, tuple[float, float]] = {"R1": (0.12, 12.0), "R2": (0.5, 400.0)}
+_TYPICAL = {"R1": (0.25, 4.0), "R2": (1.0, 100.0)}  # where the unit has to be guessed
 _TESLA = 42.577478  # MHz of 1H for each tesla
 _N15 = 9.8656  # 1H frequency over that of 15N
 
@@ -31,6 +32,7 @@ UNITS = (
     Unit("ms", True, 1e-3),
     Unit("us", True, 1e-6),
     Unit("ms-1", False, 1e3),
+    Unit("us-1", False, 1e6),
 )
 _SPELLING = {
     "s-1": "s-1 1/s /s hz sec-1 1/sec s^(-1) s^{-1} s**-1 per_s persecond rad/s radians/s s−1 rates rate second-1 s-",
@@ -38,6 +40,7 @@ _SPELLING = {
     "ms": "ms msec millisecond milliseconds",
     "us": "us usec µs μs microsecond microseconds",
     "ms-1": "ms-1 1/ms msec-1 khz",
+    "us-1": "us-1 1/us usec-1 µs-1 μs-1",
 }
 
 
@@ -59,15 +62,17 @@ def to_rates(
     then the unit that makes the median plausible is taken, and said; `hint` ("s-1" or "s") decides between two.
     """
     if kind not in PLAUSIBLE:
-        return value, sigma, _odd_unit(kind, unit, where)
+        scale, finding = _other_scale(kind, unit, where)
+        return value * scale, sigma * scale, finding
     used, findings = unit_of(unit), []
     given = np.abs(value[np.isfinite(value) & (value != 0)])
     if len(given) == 0:
         return value, sigma, []
     median = float(np.median(given))
-    possible = [u for u in UNITS if _is_plausible(kind, median, u)]
+    possible = [u for u in UNITS if _is_within(PLAUSIBLE[kind], median, u)]
     times = f"{_time(kind)} or {kind} from {given.min():.4g} to {given.max():.4g}"
     if used is None:
+        possible = [u for u in possible if _is_within(_TYPICAL[kind], median, u)] or possible
         used = next((u for u in possible if u.name == hint), None) or _likely(kind, median, possible)
         said = f"unit '{unit}' is not known" if unit.strip(" .?") else "no unit is given"
         if used is None:
@@ -119,15 +124,18 @@ def field_finding(field: float, where: str) -> Finding | None:
     return Finding("error", what, where, f"{field:g} MHz", "200 to 1300 MHz of 1H", hint)
 
 
-def _odd_unit(kind: str, unit: str, where: str) -> list[Finding]:
-    used = unit_of(unit)
-    if kind.startswith("eta") and used is not None and used.name != "s-1":
-        return [Finding("error", f"{kind}: unit {used.name} is no unit of a rate", where, unit, "s-1")]
-    return []
+def _other_scale(kind: str, unit: str, where: str) -> tuple[float, list[Finding]]:
+    """What cross-correlated rates are multiplied with to be s^-1 (an NOE has no unit)."""
+    used = unit_of(unit) if kind.startswith("eta") else None
+    if used is None:
+        return 1.0, []
+    if used.is_time:
+        return 1.0, [Finding("error", f"{kind}: unit {used.name} is no unit of a rate", where, unit, "s-1")]
+    return used.scale, []
 
 
-def _is_plausible(kind: str, median: float, unit: Unit) -> bool:
-    lo, hi = PLAUSIBLE[kind]
+def _is_within(limits: tuple[float, float], median: float, unit: Unit) -> bool:
+    lo, hi = limits
     rate = median * unit.scale if not unit.is_time else 1.0 / (median * unit.scale)
     return lo <= rate <= hi
 
@@ -135,7 +143,7 @@ def _is_plausible(kind: str, median: float, unit: Unit) -> bool:
 def _likely(kind: str, median: float, possible: list[Unit]) -> Unit | None:
     """The most usual unit among the possible ones: R1 below 1.1 reads as a time in s, larger ones as rates."""
     by_name = {u.name: u for u in possible}
-    order = ["s-1", "s", "ms", "us", "ms-1"]
+    order = ["s-1", "s", "ms", "us", "ms-1", "us-1"]
     if (kind == "R1" and median < 1.1) or (kind == "R2" and median < 0.8):
         order = ["s", "s-1", "ms", "us", "ms-1"]
     if kind == "R2" and median > 60.0:

@@ -207,7 +207,7 @@ class _Columns:
         errors = [name + "_err", name + "_error", "val_err", "val_error", "val_fit_err"]
         self.error = next((index[n] for n in errors if n in index), None)
         self.spins: list[_Spin] = []
-        for before, after in (("", ""), ("", "_1"), ("", "_2"), ("dipole_1_", ""), ("dipole_2_", ""), ("csa_1_", "")):
+        for before, after in (("", ""), ("", "_1"), ("", "_2"), ("dipole_", "_1"), ("dipole_", "_2"), ("csa_", "_1")):
 
             def find(names: Sequence[str], before: str = before, after: str = after) -> tuple[int, ...]:
                 return tuple(index[before + n + after] for n in names if before + n + after in index)
@@ -251,9 +251,9 @@ def _entries(columns: _Columns, rows: Sequence[Sequence[str]], where: str) -> tu
 def _why_not_amide(spins: Sequence[_Atom]) -> str:
     for _, _, atom, isotope, _ in spins:
         if isotope in ("13", "31", "19", "2") or (atom[:1] == "C" and isotope != "15"):
-            return f"not 15N but {isotope + ' ' if isotope else ''}{atom or 'another nucleus'}"
+            return "another nucleus than 15N"
         if atom not in AMIDE_ATOMS:
-            return "side chains (not the backbone amide)" if atom[:1] in "NHQ" else f"atom {clean(atom)} is no amide"
+            return "not the backbone amide (a side chain, or another atom)"
     return "" if len({s.number for s in spins}) == 1 else "two different residues in one row"
 
 

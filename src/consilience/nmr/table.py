@@ -97,7 +97,7 @@ def _cells(text: str, source: str) -> _Table:
                 header = comments[-1]
         else:
             lines.append((n, line.split(" #")[0].strip() if "\t" not in line else line.split(" #")[0].strip(" ")))
-    if lines and not re.match(r"[\s\"']*-?\d", lines[0][1]) and _is_header(lines[0][1]):
+    if lines and not re.match(r"[\s\"']*-?\d", lines[0][1]) and _is_header(lines[0][1], alone=True):
         header = lines.pop(0)[1]
     bodies = [x for _, x in lines]
     sep, shown = next(
@@ -134,13 +134,20 @@ def _split(line: str, sep: str, comma: bool) -> list[str]:
     return [re.sub(r"(?<=\d),(?=\d)", ".", c) for c in cells] if comma else cells
 
 
-def _is_header(line: str) -> int:
-    """Whether a line names columns: 2 where a residue and a value are among its words, 1 where only a residue is."""
+def _is_header(line: str, *, alone: bool = False) -> int:
+    """Whether a line names columns: 2 where a residue and a value are among its words, 1 where only a residue is.
+
+    `alone`: a line that is no comment and may name values only.
+    """
     words = [w for w in re.split(r"[\s,;\t]+", line.strip()) if w]
     roles = [role_of(w).what for w in words]
-    if len(words) < 2 or "number" not in roles[:4] or any(re.match(r"[-+]?\.?\d+(\.\d*)?$", w) for w in words[:4]):
+    if (
+        len(words) < 2
+        or ("number" not in roles[:4] and not alone)
+        or any(re.match(r"[-+]?\.?\d+(\.\d*)?$", w) for w in words[:4])
+    ):
         return 0
-    return 2 if "value" in roles or "ratio" in roles else 1
+    return 2 if "value" in roles or "ratio" in roles else int("number" in roles)
 
 
 def _roles(table: _Table, source: str) -> tuple[list[Role], list[Finding]]:
