@@ -163,6 +163,8 @@ def recognise_bytes(data: bytes, name: str = "") -> Kind:
         data = data.decode("utf-16", "replace").encode()
     if data[:3] == b"\xef\xbb\xbf":
         data = data[3:]
+    if not data.strip():
+        return "empty"
     if _CIF_START.match(data[: 1 << 20]):
         return _recognise_cif(data)
     return _recognise_text(data, hint) or hint
@@ -226,6 +228,8 @@ def _recognise_cif(data: bytes) -> Kind:
 def _recognise_text(data: bytes, hint: Kind) -> Kind | None:
     head = data[: 1 << 16]
     lines = [line for line in head.replace(b"\r", b"\n").split(b"\n") if line.strip()]
+    if not lines:
+        return None
     if head.lstrip().startswith(b"!FORMAT=XDS"):
         return "unmerged"
     records = sum(bool(_PDB_RECORD.match(line)) for line in lines[:200])

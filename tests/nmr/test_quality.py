@@ -7,7 +7,8 @@ import pytest
 
 from consilience.errors import Finding
 from consilience.nmr.data import Column, RelaxationData, Residue
-from consilience.nmr.quality import count_data, inspect_relaxation, noe_limit
+from consilience.nmr.plausible import noe_limit
+from consilience.nmr.quality import count_data, inspect_relaxation
 
 from .relaxation_files import NAMES, rates
 
@@ -81,6 +82,20 @@ def test_columns_that_are_wrong_as_a_whole() -> None:
     assert "rises with the field" in one(rising).what
 
 
+def test_rates_that_do_not_fit_together() -> None:
+    data = make()
+    for j, factor in ((0, 1 / 2.38**2), (1, 1000.0 / 5.44**2)):  # T1 in s, T2 in ms, both called rates
+        scale = np.ones(3)
+        scale[j] = factor
+        wrong = RelaxationData(data.residues, data.columns, data.value * scale, data.sigma * scale, (), ("f",))
+        assert "do not fit together" in one(wrong).what
+    copied = RelaxationData(data.residues, data.columns * 2, np.tile(data.value, 2), np.tile(data.sigma, 2), (), ("f",))
+    assert ["same values" in f.what for f in inspect_relaxation(copied).findings] == [True] * 3
+    again = RelaxationData(data.residues, copied.columns, copied.value * 1.01, copied.sigma, (), ("f",))
+    again.value[:, :3] /= 1.01
+    assert {f.level for f in inspect_relaxation(again).findings} == {"note"}
+
+
 def test_prolines_are_left_out() -> None:
     data = make()
     residues = tuple(r._replace(name="PRO") if r.number == 6 else r for r in data.residues)
@@ -94,7 +109,8 @@ def test_too_few_data() -> None:
     few = data.select(rows=np.arange(2), columns=np.array([0]))
     found = count_data(few)
     assert found[0].level == "error" and "2 data, 3 parameters" in found[0].what and "m0" in found[0].fix
-    assert [f.level for f in count_data(data.select(columns=np.array([0, 1])))] == ["note"]
+    assert [f.level for f in count_data(data.select(columns=np.array([0, 1])))] == ["warn"]
+    assert [f.level for f in count_data(data.select(rows=np.array([3]), columns=np.array([0, 1])))] == ["error"]
 
 
 def test_limit_of_the_noe() -> None:

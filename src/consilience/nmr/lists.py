@@ -92,7 +92,7 @@ def assemble(lists: Sequence[RateList], files: Sequence[str], findings: Sequence
     """One row for each residue (sorted by chain, number), one column for each list; lists without values are left out.
 
     Residues are the same where chain and number are; a residue named differently gets the name that most lists give.
-    A residue twice in a list is an error where the values differ (the first is kept), a note where they are equal.
+    A residue twice in a list is an error where the values differ (the first is kept), a warning where they are equal.
     """
     notes = list(findings)
     lists = [x for x in lists if any(math.isfinite(e.value) for e in x.entries)]
@@ -150,5 +150,5 @@ def _fill(one: RateList, index: dict[tuple[str, int], int], value: np.ndarray, s
         out.append(Finding("error", what, f"{one.source}: residue {some(differ)}", expected="one row", fix=fix))
     if same:
         what = f"{column}: {len(same)} duplicate row(s) with equal values: taken once"
-        out.append(Finding("note", what, f"{one.source}: residue {some(same)}"))
+        out.append(Finding("warn", what, f"{one.source}: residue {some(same)}"))
     return out

@@ -12,6 +12,7 @@ import numpy as np
 from consilience.errors import Finding, Level
 from consilience.nmr.data import RelaxationData
 from consilience.nmr.lists import some
+from consilience.nmr.plausible import apparent_order, noe_limit
 from consilience.nmr.rate_units import field_finding
 
 RELATIVE_ERROR = 0.02  # where none is given: of a rate
@@ -19,20 +20,7 @@ NOE_ERROR = 0.02  # where none is given: of an NOE
 NOE_MIN = -3.6  # fast limit, 1 + gH/(2 gN) rounded up
 _RANGE = {"R1": 20.0, "R2": 1000.0, "etaxy": 100.0, "etaz": 100.0}  # s^-1, no amide of a protein lies beyond
 _SPREAD = {"R1": (0.2, 4.0), "R2": (0.03, 8.0)}  # times the median: values outside are doubted
-_GAMMA_RATIO = -9.8656  # gH / gN
-
-
-def noe_limit(field: float) -> float:
-    """NOE of a rigid amide that tumbles slowly (J as 1/w^2), the largest that there is; field in MHz of 1H.
-
-    Dipolar and CSA relaxation with r 1.02 Å, CSA -172 ppm: 0.83 at 500 and 0.91 at 1200 MHz.
-    """
-    h = 2e6 * math.pi * (field if math.isfinite(field) else 600.0)
-    n = h / _GAMMA_RATIO
-    d2, c2 = 72114.7**2 / 4.0, (n * 172e-6) ** 2 / 3.0
-    difference, total, single = 1.0 / (h - n) ** 2, 1.0 / (h + n) ** 2, 1.0 / n**2
-    r1 = d2 * (difference + 3.0 * single + 6.0 * total) + c2 * single
-    return 1.0 + _GAMMA_RATIO * d2 * (6.0 * total - difference) / r1
+_ORDER = (0.36, 1.6)  # S^2 of a protein as R1 and R2 together show it: outside, one of them is not what it seems
 
 
 def inspect_relaxation(data: RelaxationData) -> RelaxationData:
@@ -47,6 +35,7 @@ def inspect_relaxation(data: RelaxationData) -> RelaxationData:
     data = replace(data, value=value, sigma=sigma)
     notes += _order(data)
     notes += _trend(data)
+    notes += _twice(data)
     return replace(data, findings=(*data.findings, *notes))
 
 
@@ -55,11 +44,16 @@ def count_data(data: RelaxationData) -> list[Finding]:
     per = data.measured.sum(axis=1)
     n, residues = int(per.sum()), int((per > 0).sum())
     where = ", ".join(data.files)
-    if n < residues + 1:
-        what = f"too few data for a model-free analysis: {n} data, {residues + 1} parameters"
+    expected = "R1, R2 and NOE, better at two fields"
+    if n <= residues + 1:
+        what = f"too few data for a model-free analysis: {n} data, {residues + 1} parameters at the least"
         found = f"S2 of {residues} residue(s) and tau_c against {some(map(str, data.columns))}"
         fix = "the smallest model, m0 (rigid), can be fitted, or m1 (S2) with --tau-c held fixed; add R1, R2 or NOE"
-        return [Finding("error", what, where, found, "R1, R2 and NOE, better at two fields", fix)]
+        return [Finding("error", what, where, found, expected, fix)]
+    if n <= 2 * residues + 1:
+        what = f"too few data to fit more than S2 (model m1): {n} data, {2 * residues + 1} parameters with te"
+        found = some(map(str, data.columns))
+        return [Finding("warn", what, where, found, expected, "add R1, R2 or NOE, or ask for --models m1")]
     few = np.flatnonzero((per > 0) & (per < 3))
     if not len(few):
         return []
@@ -210,6 +204,7 @@ def _order(data: RelaxationData) -> list[Finding]:
         slack = 3.0 * np.hypot(data.sigma[:, i], data.sigma[:, j])
         bad = np.flatnonzero(both & (r2 < r1 - np.where(both, slack, 0.0)))
         if not len(bad):
+            out += _together(data, i, j, both)
             continue
         found = some((f"R2 {r2[k]:.4g} < R1 {r1[k]:.4g}" for k in bad), 3)
         if len(bad) > 0.5 * both.sum():
@@ -220,6 +215,22 @@ def _order(data: RelaxationData) -> list[Finding]:
             what = f"R2 is less than R1 in {len(bad)} residue(s), which is impossible"
             out.append(_about(data, bad, "warn", what, j, found, "R2 >= R1", "check the values and the assignment"))
     return out
+
+
+def _together(data: RelaxationData, i: int, j: int, both: np.ndarray) -> list[Finding]:
+    """R1 and R2 of a field give one S^2 and tau_c for the whole protein: if not, a unit or the field is wrong."""
+    field = data.columns[i].field
+    if both.sum() < 5 or not 200.0 <= field <= 1300.0:
+        return []
+    r1, r2 = (float(np.median(data.value[both, k])) for k in (i, j))
+    order, tau = apparent_order(field, r1, r2)
+    if _ORDER[0] <= order <= _ORDER[1]:
+        return []
+    what = f"R1 and R2 at {field:g} MHz do not fit together: as they stand S2 is {order:.2f} on average"
+    where = f"{data.columns[i].source} and {data.columns[j].source}"
+    found = f"median R1 {r1:.4g}, R2 {r2:.4g} s^-1 (tau_c {tau:.3g} ns)"
+    fix = "is one of them a time (T1, T2) under the unit of a rate or the reverse, or is the field wrong?"
+    return [Finding("warn", what, where, found, "S2 of 0.4 to 1", fix)]
 
 
 def _trend(data: RelaxationData) -> list[Finding]:
@@ -235,4 +246,21 @@ def _trend(data: RelaxationData) -> list[Finding]:
             what = f"R1 rises with the field: from {low:g} to {high:g} MHz by a factor of {ratio:.2f}"
             where = f"{data.columns[i].source} and {data.columns[j].source}"
             out.append(Finding("warn", what, where, expected="R1 falls", fix="times for rates, or wrong fields?"))
+    return out
+
+
+def _twice(data: RelaxationData) -> list[Finding]:
+    """Two lists of one kind and field: fine where they are two measurements, not where they are the same numbers."""
+    out = []
+    for i, a in enumerate(data.columns):
+        for j in range(i + 1, len(data.columns)):
+            both = np.isfinite(data.value[:, i]) & np.isfinite(data.value[:, j])
+            if a[:2] != data.columns[j][:2] or both.sum() < 3:
+                continue
+            where = f"{a.source} and {data.columns[j].source}"
+            if np.allclose(data.value[both, i], data.value[both, j], rtol=1e-6):
+                what = f"{a}: the same values stand in two lists (duplicate data): they would count twice"
+                out.append(Finding("warn", what, where, fix="give each list once"))
+            else:
+                out.append(Finding("note", f"{a}: two lists of one kind and field, both are used", where))
     return out
