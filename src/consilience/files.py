@@ -208,6 +208,8 @@ def _recognise_cif(data: bytes) -> Kind:
     def has(tags: bytes) -> bool:
         return re.search(rb"^[ \t]*_(" + tags + rb")", data, re.MULTILINE | re.IGNORECASE) is not None
 
+    if has(rb"Entry\.NMR_STAR_version"):
+        return "nmr-star"
     if has(rb"atom_site\."):
         return "mmcif"
     if has(rb"(refln|diffrn_refln)\."):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from consilience.errors import Finding
 from consilience.nmr.data import Column, RelaxationData, Residue
 from consilience.nmr.plausible import noe_limit
 from consilience.nmr.quality import count_data, inspect_relaxation
+from consilience.nmr.rate_units import to_rates
 
 from .relaxation_files import NAMES, rates
 
@@ -115,3 +118,15 @@ def test_too_few_data() -> None:
 
 def test_limit_of_the_noe() -> None:
     assert 0.78 < noe_limit(500.0) < noe_limit(600.0) < noe_limit(800.0) < noe_limit(1200.0) < 0.92
+
+
+@given(st.lists(st.tuples(*[st.floats(width=64)] * 6), min_size=1, max_size=8), st.floats())
+def test_any_numbers_give_findings(cells: list[tuple[float, ...]], field: float) -> None:
+    numbers = np.array(cells)
+    numbers[~np.isfinite(numbers)] = np.nan
+    columns = tuple(Column(k, field, "f") for k in ("R1", "R2", "NOE"))  # type: ignore[arg-type]
+    residues = tuple(Residue(i) for i in range(len(cells)))
+    data = inspect_relaxation(RelaxationData(residues, columns, numbers[:, :3], numbers[:, 3:], (), ("f",)))
+    assert np.all(data.sigma[data.measured] > 0) and count_data(data) is not None
+    for unit in ("ms", ".", "us-1"):
+        to_rates("R1", numbers[:, 0], numbers[:, 3], unit, "f")

@@ -62,7 +62,13 @@ def test_field_missing_or_odd(tmp_path: Path) -> None:
     assert {c.field for c in read(tmp_path, text, field_mhz=500.0).columns} == {500.0}
     loose = read(tmp_path, text, strict=False)
     assert math.isnan(loose.columns[0].field) and levels(loose.findings) == ["error"] * 3
-    for field, hint in (("14.1", "600 MHz"), ("60.83", "600 MHz"), ("600130000", "600.13 MHz"), ("0.6", "600 MHz")):
+    for field, hint in (
+        ("14.1", "600 MHz"),
+        ("60.83", "600 MHz"),
+        ("600130000", "600.13 MHz"),
+        ("0.6", "600 MHz"),
+        ("0", "implausible"),
+    ):
         with pytest.raises(InputError, match=hint):
             read(tmp_path, star([frame("R1", 1, star_rows("R1"), field=field)]))
     with pytest.raises(InputError, match="no number"):
@@ -76,6 +82,16 @@ def test_rows_that_are_no_amides(tmp_path: Path) -> None:
     rho = frame("R2", 3, star_rows("R2")).replace("heteronucl_T2_relaxation", "heteronucl_T1rho_relaxation")
     data = read(tmp_path, star([frame("R1", 1, star_rows("R1")), rho]))
     assert len(data.columns) == 1 and "T1rho" in data.findings[0].what
+
+
+@pytest.mark.parametrize(
+    ("text", "level"), [("nan", "warn"), ("-inf", "warn"), ("N/A", "note"), (".", ""), ("abc", "error")]
+)
+def test_values_that_are_no_numbers(tmp_path: Path, text: str, level: str) -> None:
+    rows = star_rows("R1", {5: f"{text} 0.04"})
+    data = read(tmp_path, star([frame("R1", 1, rows), frame("R2", 2, star_rows("R2"))]), strict=False)
+    assert levels(data.findings) == [level] * bool(level) and np.isnan(data.value[3, 0])
+    assert not level or "LYS 5" in data.findings[0].where
 
 
 def test_tag_variants_and_empty_loops(tmp_path: Path) -> None:

@@ -238,10 +238,11 @@ def _relaxation(reports: Sequence[FileReport], models: Sequence[FileReport]) -> 
 
     first = reports[0]
     data = read_relaxation([r.file for r in reports], strict=False)
-    known = {f for r in reports for f in r.findings}
-    found = [f for f in data.findings if f not in known] if len(reports) > 1 else []
+    known = {f.what for r in reports for f in r.findings}
+    found = [f for f in data.findings if f.what not in known] if len(reports) > 1 else []
     counted = count_data(data)
-    if len(data.columns) == 1 and first.kind != "nmr-star":  # one file of several, each with one rate
+    one_of_many = len(data.columns) == 1 and len(data.residues) > 2 and first.kind != "nmr-star"
+    if one_of_many:  # a file for each rate is usual
         counted = [replace(f, level="note") for f in counted]
     first.findings += [*found, *counted]
     for model in models:

@@ -14,7 +14,8 @@ import numpy as np
 from consilience.errors import Finding, Level, clean
 from consilience.nmr.data import Column, Kind, RelaxationData, Residue
 
-MISSING = {"", ".", "?", "-", "--", "none", "na", "n/a", "n.a.", "n.d.", "nd", "null", "*", "x"}
+MISSING = {"", ".", "?", "none"}
+ODD_MISSING = {"-", "--", "na", "n/a", "n.a.", "n.d.", "nd", "null", "nil", "*", "x", "missing"}
 AMIDE_ATOMS = {"", ".", "?", "N", "H", "HN", "D", "NH", "N15", "15N", "H1N"}
 ONE_LETTER = dict(
     zip(
@@ -45,17 +46,23 @@ class RateList:
 
 
 def number(text: str) -> tuple[float, str]:
-    """A number, and what is wrong with it: "" (fine, or absent: NaN), "nan" or "text"; 1.2D-3 is understood."""
+    """A number, and what is wrong with it: "" (fine, or absent: NaN), "absent" (in odd words), "nan" or "text".
+
+    1.2D-3 is understood.
+    """
     t = text.strip()
     if t.lower() in MISSING:
         return math.nan, ""
+    if t.lower() in ODD_MISSING:
+        return math.nan, "absent"
     try:
         value = float(re.sub(r"(?<=\d)[dD](?=[-+]?\d)", "e", t)) if "_" not in t and len(t) < 60 else None
     except ValueError:
         value = None
     if value is None:
         return math.nan, "text"
-    return (value, "") if math.isfinite(value) else (math.nan, "nan")
+    absurd = not math.isfinite(value) or abs(value) > 1e30 or 0.0 < abs(value) < 1e-30
+    return (math.nan, "nan") if absurd else (value, "")
 
 
 def residue_name(text: str) -> str:
@@ -63,7 +70,7 @@ def residue_name(text: str) -> str:
     t = text.strip().upper()
     if len(t) == 1:
         return ONE_LETTER.get(t, "")
-    return t if re.fullmatch(r"[A-Z0-9]{2,4}", t) and not t.isdigit() and t.lower() not in MISSING else ""
+    return t if re.fullmatch(r"[A-Z0-9]{2,4}", t) and not t.isdigit() and t.lower() not in MISSING | ODD_MISSING else ""
 
 
 def some(items: Iterable[object], limit: int = 6) -> str:
@@ -76,6 +83,7 @@ def number_findings(source: str, bad: Sequence[tuple[str, str, str]]) -> list[Fi
     """Findings for numbers that are none: `bad` holds (problem, place, text) as `number` names the problem."""
     out = []
     kinds: tuple[tuple[str, Level, str, str], ...] = (
+        ("absent", "note", "marked as missing in words: left out", ""),
         ("nan", "warn", "not finite numbers (nan, inf): taken as missing", "give the number, or '.' for a missing one"),
         ("text", "error", "not numbers", "correct or remove them"),
     )

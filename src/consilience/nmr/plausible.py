@@ -12,8 +12,8 @@ _CSA = 172e-6
 
 
 def _larmor(field: float) -> tuple[float, float, float]:
-    """wH, wN (rad/s) and the CSA constant c^2 (rad^2/s^2) at a field in MHz of 1H (600 where it is not known)."""
-    h = 2e6 * math.pi * (field if math.isfinite(field) else 600.0)
+    """wH, wN (rad/s) and the CSA constant c^2 (rad^2/s^2) at a field in MHz of 1H (600 where it is none)."""
+    h = 2e6 * math.pi * (field if 200.0 <= field <= 1300.0 else 600.0)
     n = h / _GAMMA_RATIO
     return h, n, (n * _CSA) ** 2 / 3.0
 

@@ -23,6 +23,7 @@ _SPREAD = {"R1": (0.2, 4.0), "R2": (0.03, 8.0)}  # times the median: values outs
 _ORDER = (0.36, 1.6)  # S^2 of a protein as R1 and R2 together show it: outside, one of them is not what it seems
 
 
+@np.errstate(all="ignore")
 def inspect_relaxation(data: RelaxationData) -> RelaxationData:
     """The data with default errors filled in, impossible values left out (NaN), and findings on all of it added."""
     value, sigma = data.value.copy(), data.sigma.copy()
@@ -174,8 +175,8 @@ def _errors(data: RelaxationData, j: int, x: np.ndarray, sigma: np.ndarray) -> l
     absent = np.flatnonzero(measured & ~np.isfinite(sigma))
     wrong = np.flatnonzero(measured & (sigma <= 0))
     if len(absent):
-        all_of = "all" if len(absent) == measured.sum() else str(len(absent))
-        what = f"{all_of} errors (uncertainties) are missing: {said} is taken"
+        all_of = "all errors" if len(absent) == measured.sum() else f"{len(absent)} error(s)"
+        what = f"{all_of} (uncertainties) are missing: {said} is taken"
         out.append(_about(data, absent, "warn", what, j, fix="give the measured errors: chi2 depends on them"))
     if len(wrong):
         what = f"{len(wrong)} error(s) are zero or negative: {said} is taken"

@@ -53,6 +53,7 @@ def unit_of(text: str) -> Unit | None:
     return None
 
 
+@np.errstate(all="ignore")
 def to_rates(
     kind: Kind, value: np.ndarray, sigma: np.ndarray, unit: str, where: str, *, hint: str = ""
 ) -> tuple[np.ndarray, np.ndarray, list[Finding]]:
