@@ -29,6 +29,7 @@ Kind = Literal[
     "json",
     "yaml",
     "csv",
+    "table",
     "pickle",
     "tar",
     "zip",
@@ -162,6 +163,8 @@ def recognise_bytes(data: bytes, name: str = "") -> Kind:
         data = data.decode("utf-16", "replace").encode()
     if data[:3] == b"\xef\xbb\xbf":
         data = data[3:]
+    if not data.strip():
+        return "empty"
     if _CIF_START.match(data[: 1 << 20]):
         return _recognise_cif(data)
     return _recognise_text(data, hint) or hint
@@ -205,11 +208,15 @@ def _recognise_cif(data: bytes) -> Kind:
     def has(tags: bytes) -> bool:
         return re.search(rb"^[ \t]*_(" + tags + rb")", data, re.MULTILINE | re.IGNORECASE) is not None
 
+    if has(rb"Entry\.NMR_STAR_version"):
+        return "nmr-star"
     if has(rb"atom_site\."):
         return "mmcif"
     if has(rb"(refln|diffrn_refln)\."):
         return "sf-mmcif"
-    if has(rb"(Entry\.NMR_STAR_version|Entry\.Sf_category|Heteronucl\w+\.|[A-Za-z_]+\.Sf_framecode)"):
+    if has(
+        rb"(Entry\.NMR_STAR_version|Entry\.Sf_category|Heteronucl\w+\.|[A-Za-z_]+\.Sf_framecode|Saveframe_category\s)"
+    ):
         return "nmr-star"
     if has(rb"(chem_comp_atom|chem_comp_bond|chem_comp_tree|chem_link|chem_mod)[._]") or re.search(
         rb"^data_comp_", data, re.MULTILINE
@@ -223,6 +230,8 @@ def _recognise_cif(data: bytes) -> Kind:
 def _recognise_text(data: bytes, hint: Kind) -> Kind | None:
     head = data[: 1 << 16]
     lines = [line for line in head.replace(b"\r", b"\n").split(b"\n") if line.strip()]
+    if not lines:
+        return None
     if head.lstrip().startswith(b"!FORMAT=XDS"):
         return "unmerged"
     records = sum(bool(_PDB_RECORD.match(line)) for line in lines[:200])
@@ -241,9 +250,21 @@ def _recognise_text(data: bytes, hint: Kind) -> Kind | None:
         counts = {line.count(sep) for line in lines[:5] if not line.startswith(b"#")}
         if len(lines) > 1 and len(counts) == 1 and counts.pop() > 0:
             return "csv"
+    if _is_table(lines[:200]):
+        return "table"
     if re.match(rb"(---\s*$|[A-Za-z_][\w-]*\s*:(\s|$))", next((x for x in lines if x.strip()[:1] != b"#"), b"")):
         return "yaml"
     return None
+
+
+def _is_table(lines: list[bytes]) -> bool:
+    """Columns of numbers, each row led by a number or a name; or blocks "spin NAME" (mfdata of ModelFree)."""
+    rows = [line.split() for line in lines if line.strip()[:1] not in (b"#", b"%", b"!")]
+    if len(rows) > 1 and rows[0][0].lower() == b"spin" and rows[1][0] in (b"R1", b"R2", b"NOE"):
+        return True
+    cell = re.compile(rb"[-+]?(\d+[.,]?\d*|[.,]\d+)([EeDd][-+]?\d+)?|nan|None|[-.]|inf", re.IGNORECASE)
+    good = [len(r) > 1 and sum(bool(cell.fullmatch(x)) for x in r) >= max(1, (len(r) + 1) // 2) for r in rows]
+    return bool(rows) and sum(good) >= max(1.0, 0.6 * len(rows)) and (sum(good) > 1 or len(lines) > len(rows))
 
 
 def _gunzip(handle: io.BufferedReader, size: int, where: str, max_bytes: int) -> bytes:

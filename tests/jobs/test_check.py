@@ -198,12 +198,41 @@ def test_terminal_escapes_are_not_printed(tmp_path: Path, capsys: pytest.Capture
     assert "\x1b" not in out + err
 
 
+def relaxation(folder: Path, *, name: str = "rates.csv", shift: int = 0, kinds: str = "R1,R2,NOE") -> Path:
+    values = {"R1": "2.3,0.05", "R2": "5.4,0.1", "NOE": "0.72,0.03"}
+    head = ",".join(f"{k}_600,{k}_600_err" for k in kinds.split(","))
+    rows = [f"{n + shift}," + ",".join(values[k] for k in kinds.split(",")) for n in range(2, 5)]
+    (folder / name).write_text("\n".join([f"residue,{head}", *rows]) + "\n")
+    return folder / name
+
+
+def test_relaxation_data_with_their_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    atoms = [("N", 0.0), ("H", 1.02)]
+    lines = [
+        f"ATOM  {2 * n + k:5d}  {name:<3s} GLY A{n:4d}    {5.0 * n:8.3f}{x:8.3f}{0.0:8.3f}  1.00 15.00           {name}"
+        for n in range(2, 5)
+        for k, (name, x) in enumerate(atoms)
+    ]
+    place = tmp_path / "directions.pdb"
+    place.write_text("\n".join([*lines, "END"]) + "\n")
+    assert main(["check", str(place), str(relaxation(tmp_path))]) == 0
+    out, err = capsys.readouterr()
+    assert "warning" not in (out + err).lower() and "note: missing main-chain atoms" in out
+    assert main(["check", str(place), str(relaxation(tmp_path, shift=50))]) == 2
+    assert "none of the residues" in capsys.readouterr().err
+    assert main(["check", str(relaxation(tmp_path, kinds="R1"))]) == 0
+    assert "too few data" in capsys.readouterr().out
+    both = [relaxation(tmp_path, name=f"{k}.csv", kinds=k) for k in ("R1", "R2")]
+    assert main(["check", *map(str, both), str(relaxation(tmp_path))]) == 0
+    assert "the same values stand in two lists" in capsys.readouterr().err
+
+
 def test_bad_files_of_all_classes(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = data_dir / "bad"
     cases = [
         c
         for c in json.loads((root / "expected.json").read_text())["cases"]
-        if c["domain"] in ("xray", "security") and c["task"] != "report"
+        if c["domain"] in ("xray", "nmr", "security") and c["task"] != "report"
     ]
     failed = []
     for case in cases:
@@ -215,7 +244,7 @@ def test_bad_files_of_all_classes(data_dir: Path, capsys: pytest.CaptureFixture[
         wanted = {case["expect"], *case["also_ok"]}
         if not (level in wanted or (level == "note" and "ok" in wanted)) or not said or "traceback" in text:
             failed.append(case["id"])
-    assert len(cases) >= 30 and len(failed) <= 0.05 * len(cases), failed
+    assert len(cases) >= 50 and len(failed) <= 0.05 * len(cases), failed
 
 
 MAGIC = [
@@ -342,7 +371,8 @@ def test_help_and_version_without_jax() -> None:
 
 def test_check_never_imports_jax(tmp_path: Path) -> None:
     code = "import sys; from consilience.cli import main; s = main(sys.argv[1:]); print(s, 'jax' in sys.modules)"
-    command = [sys.executable, "-c", code, "check", str(model(tmp_path)), str(data(tmp_path))]
+    files = [model(tmp_path), data(tmp_path), relaxation(tmp_path)]
+    command = [sys.executable, "-c", code, "check", *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip().endswith("0 False"), done.stdout + done.stderr
     module = subprocess.run(

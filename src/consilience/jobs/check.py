@@ -6,12 +6,13 @@ import os
 import time
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from consilience.errors import Finding, InputError
 from consilience.files import Kind, archive_findings, read_bytes, recognise
+from consilience.nmr.data import RelaxationData
 from consilience.structure.atoms import Structure
 from consilience.xray.reflections import Reflections
 
@@ -28,6 +29,7 @@ _NAMES: dict[Kind, str] = {
     "yaml": "configuration (YAML)",
     "json": "configuration (JSON)",
     "csv": "table (CSV)",
+    "table": "table",
     "pickle": "Python pickle",
     "safetensors": "weights (safetensors)",
     "model": "model folder",
@@ -42,7 +44,7 @@ class FileReport:
     file: str
     kind: Kind
     findings: list[Finding] = field(default_factory=list)
-    content: Structure | Reflections | None = None
+    content: Structure | Reflections | RelaxationData | None = None
 
     @property
     def level(self) -> Literal["ok", "note", "warn", "error"]:
@@ -103,7 +105,8 @@ def check(
     free_value: float | None = None,
     make_free: bool | Literal["random", "shells"] | None = None,
 ) -> CheckResult:
-    """Read all files and compare them: models with data (cell, space group) and with restraint dictionaries.
+    """Read all files and compare them: models with data (cell, space group; residues and N-H directions where the
+    data are relaxation) and with restraint dictionaries.
 
     Never raises for bad input: every defect is a finding in the result. Nothing is written.
     """
@@ -112,11 +115,18 @@ def check(
     dictionaries = [Path(r.file) for r in reports if r.kind == "dictionary" and r.level != "error"]
     data = [r for r in reports if isinstance(r.content, Reflections)]
     is_refinement = any(r.kind in ("mtz", "sf-mmcif") for r in reports)
+    relaxation = [r for r in reports if isinstance(r.content, RelaxationData)]
     for r in reports:
         if isinstance(r.content, Structure):
             for other in data:
                 r.findings += _compare(r, other)
-            r.findings += _restraints(r, dictionaries, monlib, is_refinement)
+            restraints = _restraints(r, dictionaries, monlib, is_refinement)
+            if relaxation and not is_refinement:  # the model is there for its N-H directions
+                r.findings = [_for_directions(f) for f in r.findings]
+                restraints = [replace(f, level="note") for f in restraints]
+            r.findings += restraints
+    if relaxation:
+        _relaxation(relaxation, [r for r in reports if isinstance(r.content, Structure)])
     return CheckResult(tuple(reports), round(time.perf_counter() - start, 3))
 
 
@@ -137,6 +147,10 @@ def _report(
             report.content = read_reflections(
                 path, labels=labels, free_value=free_value, make_free=make_free, strict=False
             )
+        elif kind in ("nmr-star", "csv", "table"):
+            from consilience.nmr.read import read_relaxation
+
+            report.content = read_relaxation(path, strict=False)
         else:
             report.findings = _other(path, kind)
     except InputError as err:
@@ -180,7 +194,7 @@ def _other(path: str, kind: Kind) -> list[Finding]:
         return [Finding("error", "unsupported format: an archive", path, fix="unpack it and give the files inside")]
     if kind == "npz":
         return [*_damaged_zip(path), _unsupported(path, kind)]
-    if kind in ("nmr-star", "extxyz", "csv"):
+    if kind == "extxyz":
         return [_unsupported(path, kind)]
     expected = "a model, reflections or a restraint dictionary"
     return [Finding("error", f"unknown or unsupported format ({kind})", path, expected=expected)]
@@ -208,6 +222,33 @@ def _compare(model: FileReport, data: FileReport) -> list[Finding]:
     if not model.content.cell.is_crystal():  # said better here than by the reader, which did not know the data
         model.findings = [f for f in model.findings if not f.what.startswith("the model has no unit cell")]
     return found
+
+
+def _for_directions(finding: Finding) -> Finding:
+    """Defects of a model that matter to a refinement, not to the directions of its N-H bonds, become notes."""
+    harmless = ("two atoms at the same position", "missing main-chain atoms")
+    return replace(finding, level="note") if finding.what.startswith(harmless) else finding
+
+
+def _relaxation(reports: Sequence[FileReport], models: Sequence[FileReport]) -> None:
+    """Add what all relaxation files say together: enough data, and residues that match those of each model."""
+    from consilience.nmr.quality import count_data
+    from consilience.nmr.read import read_relaxation
+    from consilience.nmr.vectors import amide_vectors
+
+    first = reports[0]
+    data = read_relaxation([r.file for r in reports], strict=False)
+    known = {f.what for r in reports for f in r.findings}
+    found = [f for f in data.findings if f.what not in known] if len(reports) > 1 else []
+    counted = count_data(data)
+    one_of_many = len(data.columns) == 1 and len(data.residues) > 2 and first.kind != "nmr-star"
+    if one_of_many:  # a file for each rate is usual
+        counted = [replace(f, level="note") for f in counted]
+    first.findings += [*found, *counted]
+    for model in models:
+        assert isinstance(model.content, Structure)
+        measured = [r for r, row in zip(data.residues, data.measured, strict=True) if row.any()]
+        first.findings += amide_vectors(model.content, measured).findings
 
 
 def _restraints(

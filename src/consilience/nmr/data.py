@@ -39,8 +39,8 @@ class Column(NamedTuple):
 class RelaxationData:
     """15N relaxation of backbone amides.
 
-    `value`, `sigma` (n residues, m columns): s^-1, NOE dimensionless (saturated over equilibrium intensity); NaN where
-    nothing was measured. Two columns may be of the same kind and field (two data sets).
+    `value`, `sigma` (n residues, m columns): s^-1, NOE dimensionless (saturated over equilibrium intensity); NaN in
+    both where nothing was measured. Two columns may be of the same kind and field (two data sets).
     """
 
     residues: tuple[Residue, ...]

@@ -145,10 +145,8 @@ def _solve_inner(q, x, lower, upper, residues, experiment, shape, method) -> tup
 
 
 def _assemble(q, x, lower, upper, chi2, residues, experiment, shape, method) -> Joint:
-    r, own = (
-        np.asarray(a)
-        for a in jacobians(x, Tumbling.of(tensor_of(q, shape), collapse=method.collapse), residues, experiment, method)
-    )
+    tumbling = Tumbling.of(tensor_of(q, shape), collapse=method.collapse)
+    r, own = (np.asarray(a) for a in jacobians(x, tumbling, residues, experiment, method))
     slope = np.asarray(_tensor_jacobian(tensor_of(q, shape), x, residues, experiment, method))
     outer = slope @ _tensor_slope(q, shape)
     outer = np.concatenate([outer, np.zeros((len(r), r.shape[1] - outer.shape[1], outer.shape[2]))], 1)
@@ -193,7 +191,7 @@ def fit_tensor(
             fall = state.chi2 - chi2
             state = _assemble(trial, x, lower, upper, chi2, residues, experiment, shape, method)
             damping = max(damping * 0.2, 1e-15)
-            if fall <= rtol * max(state.chi2, 1e-8) and np.abs(step).max() < 1e-7:
+            if fall <= rtol * max(state.chi2, 1.0) and np.abs(step).max() < 1e-6:
                 converged = True
                 break
         else:
