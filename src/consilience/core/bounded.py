@@ -1,7 +1,7 @@
 """Least squares within bounds for many small dense problems at once: projected Levenberg-Marquardt, Newton at the end.
 
-Parameters that stand at a bound and want to leave it are held, so solutions on bounds are exact. Everything is traceable:
-vmap over problems, jit around all.
+Parameters that stand at a bound and want to leave it are held, so solutions on bounds are exact. Everything is
+traceable: vmap over problems, jit around all.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from consilience.core.cholesky import solve_positive_definite
+
 Residuals = Callable[[jax.Array], jax.Array]
 
 
@@ -21,27 +23,6 @@ class Bounded(NamedTuple):
     x: jax.Array
     value: jax.Array
     damping: jax.Array
-
-
-def solve_positive_definite(a: jax.Array, b: jax.Array) -> jax.Array:
-    """x (k,) with a x = b for a symmetric positive definite a (k, k), k static and small: vectorises over a batch.
-
-    A pivot that is not positive is taken as one, so the result stays finite (the caller judges the step).
-    """
-    k = b.shape[-1]
-    low: list[list[jax.Array]] = [[jnp.zeros(())] * k for _ in range(k)]
-    y: list[jax.Array] = []
-    for i in range(k):
-        for j in range(i):
-            s = a[i, j] - sum((low[i][m] * low[j][m] for m in range(j)), jnp.zeros(()))
-            low[i][j] = s / low[j][j]
-        pivot = a[i, i] - sum((low[i][m] ** 2 for m in range(i)), jnp.zeros(()))
-        low[i][i] = jnp.sqrt(jnp.where(pivot > 0, pivot, 1.0))
-        y.append((b[i] - sum((low[i][m] * y[m] for m in range(i)), jnp.zeros(()))) / low[i][i])
-    x: list[jax.Array] = [jnp.zeros(())] * k
-    for i in reversed(range(k)):
-        x[i] = (y[i] - sum((low[m][i] * x[m] for m in range(i + 1, k)), jnp.zeros(()))) / low[i][i]
-    return jnp.stack(x)
 
 
 def held(x: jax.Array, gradient: jax.Array, lower: jax.Array, upper: jax.Array) -> jax.Array:

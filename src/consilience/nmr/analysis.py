@@ -332,9 +332,8 @@ def _kind_of(diffusion: np.ndarray, asked: str) -> DiffusionKind:
 
 
 def _compare_kinds(s: Setup, results: dict[str, tuple[TumblingFit, Outcome, np.ndarray]]) -> dict[str, float]:
-    """AIC of each kind of tensor over the residues that are rigid under all of them, with the same models for all."""
-    common = np.all([core for *_, core in results.values()], axis=0)
-    _, outcome, _ = list(results.values())[-1]
+    """AIC of each kind of tensor over one set of residues with one set of models: the core of the most general kind."""
+    _, outcome, common = list(results.values())[-1]
     return {k: _refit(s, fit, outcome, common).chi2 + 2 * SIZE[fit.shape] for k, (fit, *_) in results.items()}
 
 

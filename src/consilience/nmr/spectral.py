@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from consilience.core.cholesky import solve_positive_definite
 from consilience.nmr.diffusion import components, operator
 
 
@@ -30,10 +31,10 @@ def _lorentzian(a, scale, omega, tensors):
     """
     wt = omega * scale[:, None]
     normal = (a @ a)[:, None] + (wt * wt)[..., None, None] * jnp.eye(5, dtype=a.dtype)
-    right = jnp.broadcast_to((a @ tensors)[:, None], (*wt.shape, 5, 2))
-    out = jnp.linalg.solve(normal, right) * scale[:, None, None, None]
+    right = jnp.swapaxes(a @ tensors, -1, -2)[:, None]  # (n, 1, 2, 5)
+    out = solve_positive_definite(normal[:, :, None], right) * scale[:, None, None, None]
     u, v = tensors[:, None, :, 0], tensors[:, None, :, 1]
-    first, second = out[..., 0], out[..., 1]
+    first, second = out[..., 0, :], out[..., 1, :]
     return jnp.sum(u * first, -1), jnp.sum(v * second, -1), jnp.sum(v * first, -1)
 
 
