@@ -29,6 +29,7 @@ from consilience.nmr.tumbling import (
 from consilience.nmr.uncertainty import Spread, laplace, monte_carlo, monte_carlo_sigma
 
 ROUNDS = 8
+SIGNIFICANCE = 1e-3  # of the F test for a more general tensor
 PRIOR_SIGMA = (10.0, np.radians(4.0))  # of the CSA (ppm) and of its angle, where eta is measured
 FEWEST_DIRECTIONS = {"iso": 3, "axial": 8, "rhombic": 12}
 SHAPES: dict[str, tuple[Shape, ...]] = {"iso": ("iso",), "axial": ("prolate", "oblate"), "rhombic": ("rhombic",)}
@@ -67,7 +68,7 @@ class Analysis:
     kind: DiffusionKind
     diffusion: np.ndarray | None
     tumbling: TumblingFit | None
-    tried: dict[str, float]
+    tried: tuple[KindTest, ...]
     starts: Starts
     fits: ResidueFits
     values: np.ndarray
@@ -134,8 +135,9 @@ def setup(data: RelaxationData, vectors: np.ndarray | None, tilt: np.ndarray | N
     prior = np.array([[options.csa, PRIOR_SIGMA[0]], [angle, PRIOR_SIGMA[1]]])
     experiment = Experiment.of(data, constants, prior, options.r_nh)
     example = starts(options.models, 5.0, options.csa, angle, local=local, shielding=eta)
-    known = data.measured
-    directed = np.zeros(n, bool) if vectors is None else np.isfinite(vectors).all(axis=1)
+    known, directed = data.measured, np.zeros(n, bool)
+    if vectors is not None:
+        directed = np.asarray(np.isfinite(vectors).all(axis=1))
     collapse = local or options.diffusion == "iso" or options.tau_c is not None or not directed.any()
     method = Method(example.active, local, eta or options.csa_angle is not None, constants, collapse)
     nh = np.where(directed[:, None], 0.0 if vectors is None else np.nan_to_num(vectors), [0.0, 0.0, 1.0])
@@ -169,7 +171,7 @@ def analyse(
     rough = _start_time(data, s, options)
     comparisons, warned = compare_fields(data, constants_named(options.constants), rough)
     findings += warned
-    tried: dict[str, float] = {}
+    tried: list[KindTest] = []
     tumbling: TumblingFit | None = None
     if options.diffusion == "local":
         diffusion, kind, core = None, "local", np.ones(len(data.residues), bool)
@@ -186,11 +188,12 @@ def analyse(
         wanted = _kinds(options.diffusion, s, findings)
         s, data, findings = _only_directed(s, data, wanted[-1], findings)
         results = {k: _global(s, data, rough, k, options) for k in wanted}
-        tried = _compare_kinds(s, results)
+        tried = _compare_kinds(s, data, results, options) if len(results) > 1 else []
         for k, (fit, *_) in results.items():
             text = f"{k} tumbling: tau_c {correlation_time(fit.diffusion):.3f} ns, ratio {fit.axes.ratio:.3f}"
-            say(text + (f", AIC {tried[k]:.1f}" if len(results) > 1 else ""))
-        kind = min(tried, key=lambda k: tried[k])
+            p = next((t.p for t in tried if t.kind == k), None)
+            say(text + (f", F test against the simpler p = {p:.1e}" if p is not None else ""))
+        kind = next((t.kind for t in reversed(tried) if t.accepted), wanted[-1])
         tumbling, outcome, core = results[kind]
         diffusion = tumbling.diffusion
         if not tumbling.converged:
@@ -222,7 +225,7 @@ def analyse(
         kind,  # type: ignore[arg-type]
         diffusion,
         tumbling,
-        tried,
+        tuple(tried),
         outcome.starts,
         outcome.fits,
         outcome.values,
@@ -279,12 +282,20 @@ def _start_time(data: RelaxationData, s: Setup, options: AnalysisOptions) -> flo
             return float(given)
     if options.tensor is not None:
         return correlation_time(options.tensor)
-    times = _local_times(data, s)
-    rigid = rigid_residues(data.value, tuple(c.kind for c in data.columns), np.array([c.field for c in data.columns]))
+    times, rigid = _local_times(data, s), _rigid(s, data)
     for mask in (rigid & np.isfinite(times), np.isfinite(times)):
         if mask.any():
             return float(np.median(times[mask]))
     return 5.0
+
+
+def _rigid(s: Setup, data: RelaxationData) -> np.ndarray:
+    kinds, fields = tuple(c.kind for c in data.columns), np.array([c.field for c in data.columns])
+    return rigid_residues(data.value, kinds, fields) & (np.sum(s.residues.w > 0, axis=1) >= 2)
+
+
+def _simplest(options: AnalysisOptions) -> str:
+    return "m1" if "m1" in options.models else options.models[0]
 
 
 def _local_times(data: RelaxationData, s: Setup) -> np.ndarray:
@@ -331,10 +342,52 @@ def _kind_of(diffusion: np.ndarray, asked: str) -> DiffusionKind:
     return "axial" if two else "rhombic"
 
 
-def _compare_kinds(s: Setup, results: dict[str, tuple[TumblingFit, Outcome, np.ndarray]]) -> dict[str, float]:
-    """AIC of each kind of tensor over one set of residues with one set of models: the core of the most general kind."""
-    _, outcome, common = list(results.values())[-1]
-    return {k: _refit(s, fit, outcome, common).chi2 + 2 * SIZE[fit.shape] for k, (fit, *_) in results.items()}
+@dataclass(frozen=True)
+class KindTest:
+    """One kind of tensor over the rigid residues, all with one model: chi2, degrees of freedom, and the probability p
+    that the last simpler kind that was accepted would be improved as much by chance (F test)."""
+
+    kind: str
+    chi2: float
+    freedom: int
+    p: float | None
+    accepted: bool
+
+
+def _compare_kinds(
+    s: Setup,
+    data: RelaxationData,
+    results: dict[str, tuple[TumblingFit, Outcome, np.ndarray]],
+    options: AnalysisOptions,
+) -> list[KindTest]:
+    """Is the more general tensor needed? F tests on one set of residues with one model, from the simple to the general.
+
+    At 0.001, because N-H directions taken from a model are wrong by several degrees, which looks like anisotropy.
+    """
+    from scipy.stats import f as f_distribution
+
+    rigid = _rigid(s, data)
+    counts = np.sum(s.residues.w > 0, axis=1)
+    simple = "m2" if "m2" in options.models and np.median(counts[rigid]) > 2 else _simplest(options)
+    tests: list[KindTest] = []
+    for kind, (fit, outcome, _) in results.items():
+        k = options.models.index(simple)
+        low, high = (np.tile(a[k], (len(rigid), 1)) for a in (outcome.fits.lower, outcome.fits.upper))
+        residues = _silenced(s.residues, rigid)
+        again = fit_tensor(fit.diffusion, fit.shape, outcome.fits.x[:, k], low, high, residues, s.experiment, s.method)
+        own = int(outcome.starts.count()[k])
+        freedom = int(np.maximum(counts[rigid] - own, 0).sum()) - SIZE[fit.shape]
+        reference = next((t for t in reversed(tests) if t.accepted), None)
+        if reference is None:
+            tests.append(KindTest(kind, again.chi2, freedom, None, True))
+            continue
+        more = reference.freedom - freedom
+        p = 1.0
+        if freedom > 0:
+            gain, floor = max(reference.chi2 - again.chi2, 0.0), 1e-12 * counts[rigid].sum()
+            p = float(f_distribution.sf(gain / more / max(again.chi2 / freedom, floor), more, freedom))
+        tests.append(KindTest(kind, again.chi2, freedom, p, p < SIGNIFICANCE))
+    return tests
 
 
 def _only_directed(s: Setup, data: RelaxationData, kind: str, findings: list[Finding]):
@@ -356,13 +409,11 @@ def _global(
 
     The tensor is fitted to the residues whose model has neither Rex nor slow motion, with those models.
     """
-    kinds, fields = tuple(c.kind for c in data.columns), np.array([c.field for c in data.columns])
-    rigid = rigid_residues(data.value, kinds, fields) & (np.sum(s.residues.w > 0, axis=1) >= 2)
+    rigid = _rigid(s, data)
     if rigid.sum() < max(3, SIZE[SHAPES[kind][0]]):
         rigid = np.ones(len(rigid), bool)
     first = s.starts(rough)
-    simple = "m1" if "m1" in options.models else options.models[0]
-    row = np.flatnonzero(first.model == options.models.index(simple))[0]
+    row = np.flatnonzero(first.model == options.models.index(_simplest(options)))[0]
     best: TumblingFit | None = None
     for shape in SHAPES[kind]:
         for tensor in _tensor_starts(shape, data, s, rough, rigid):
