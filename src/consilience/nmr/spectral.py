@@ -48,16 +48,13 @@ def spectral_densities(diffusion, u, v, omega, s2, te, s2f, tf) -> Densities:
     base = operator(diffusion).astype(u.dtype)
     tau = 1.0 / (2.0 * jnp.trace(jnp.asarray(diffusion))).astype(u.dtype)  # a scale of order one, nothing more
     tensors = jnp.stack([components(u), components(v)], -1).astype(u.dtype)
-    eye = jnp.eye(5, dtype=u.dtype)
-
-    def shifted(time):
-        """The operator plus 1/time, times time."""
-        return eye + time[:, None, None] * base
-
-    tumbling = _lorentzian(jnp.broadcast_to(tau * base, (n, 5, 5)), jnp.broadcast_to(tau, (n,)), flat, tensors)
-    slow = _lorentzian(shifted(te), te, flat, tensors)
-    fast = _lorentzian(shifted(tf), tf, flat, tensors)
+    # tumbling alone, and with each internal time added to its rates: the operator plus 1/time, times time
+    times = jnp.concatenate([te, tf])
+    shifted = jnp.eye(5, dtype=u.dtype) + times[:, None, None] * base
+    operators = jnp.concatenate([jnp.broadcast_to(tau * base, (n, 5, 5)), shifted])
+    scales = jnp.concatenate([jnp.broadcast_to(tau, (n,)), times])
+    found = _lorentzian(operators, scales, flat, jnp.concatenate([tensors] * 3))
     shape = (n, *omega.shape)
     s2, s2f = s2[:, None], s2f[:, None]
-    parts = (0.4 * (s2 * a + (s2f - s2) * b + (1 - s2f) * c) for a, b, c in zip(tumbling, slow, fast, strict=True))
+    parts = (0.4 * (s2 * x[:n] + (s2f - s2) * x[n : 2 * n] + (1 - s2f) * x[2 * n :]) for x in found)
     return Densities(*(p.reshape(shape) for p in parts))

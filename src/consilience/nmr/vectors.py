@@ -99,6 +99,12 @@ def amide_vectors(structure: Structure, residues: Sequence[Residue]) -> AmideVec
     return AmideVectors(vectors, placed, used, tuple(notes))
 
 
+def chains_of(structure: Structure, residues: Sequence[Residue]) -> dict[str, str]:
+    """For each chain that the data name ("" among them) the chain of the model that `amide_vectors` takes."""
+    sites = {c.name: dict(_sites(c)) for c in structure.hierarchy[0]}
+    return _choose_chains({name: s for name, s in sites.items() if s}, residues, structure.source)[0]
+
+
 class _Seen:
     """What was met on the way through the residues, in words, by kind."""
 
