@@ -27,10 +27,11 @@ class Bodies:
 def find_bodies(structure: Structure, text: str | None = None) -> Bodies:
     """Bodies from a text, or one for each chain of ten atoms or more.
 
-    Bodies are set apart by ";" or spaces, parts of one body by ",". Residues of a linker go with the body before them in
-    the chain, all other atoms that are in no body (ligands, water) with the nearest. A body that continues the chain of
-    an earlier one turns about its first atom, so that the bond there keeps its length; others turn about their centre. Raises InputError for a text that is
-    not understood, a part without atoms, atoms in two bodies, or fewer than two bodies.
+    Bodies are set apart by ";" or spaces, parts of one body by ",". Residues of a linker go with the body before them
+    in the chain, all other atoms that are in no body (ligands, water) with the nearest. A body that continues the chain
+    of an earlier one turns about its first atom, so that the bond there keeps its length; others turn about their
+    centre. Raises InputError for a text that is not understood, a part without atoms, atoms in two bodies, or fewer
+    than two bodies.
     """
     where = [(c.name, r.seqid.num) for c in structure.hierarchy[0] for r in c for _ in r]
     chain, number = np.array([w[0] for w in where]), np.array([w[1] if w[1] is not None else -9999 for w in where])
