@@ -135,11 +135,19 @@ def check(files: tuple[Path, ...], **given: Any) -> int:
 @click.option("--b/--no-b", default=True, show_default=True, help="Refine B factors.")
 @click.option("--occupancy", type=click.Choice(["none", "partial"]), default=_DEFAULT["occupancy"], show_default=True,
               help="Refine partial occupancies.")  # fmt: skip
+@click.option(
+    "--domains", metavar="LIST", help='Relaxation data: rigid bodies, e.g. "A:1-76;A:80-150" (default: chains).'
+)
+@click.option("--diffusion", type=click.Choice(["iso", "axial", "rhombic", "auto"]), default=_DEFAULT["diffusion"],
+              show_default=True, help="Relaxation data: kind of tumbling.")  # fmt: skip
+@click.option("--tensor", type=click.Path(path_type=Path), metavar="FILE",
+              help="Relaxation data: hold this diffusion tensor (frame of the first domain).")  # fmt: skip
+@click.option("--without", metavar="TYPES", help="Relaxation data: kinds of rates to leave out, e.g. etaxy,etaz.")
 @click.option("--model", "--xyzin", "extra", type=click.Path(path_type=Path), multiple=True, hidden=True)
 @click.option("--hklin", "extra_data", type=click.Path(path_type=Path), multiple=True, hidden=True)
 @_run_options
 def refine(inputs: tuple[Path, ...], **given: Any) -> int:
-    """Refine coordinates and B factors of a MODEL against diffraction DATA."""
+    """Refine coordinates and B factors of a MODEL against diffraction DATA; orient its domains by relaxation DATA."""
     files = [*inputs, *given["extra"], *given["extra_data"]]
     if not files:
         raise click.UsageError("Give a model and its data, e.g. consil refine model.pdb data.mtz")
@@ -148,8 +156,13 @@ def refine(inputs: tuple[Path, ...], **given: Any) -> int:
             raise InputError(f"{name} must be a positive resolution", found=f"{given[key]:g}", expected="Å")
     if given["d_min"] and given["d_max"] and given["d_min"] >= given["d_max"]:
         raise InputError("--d-min must be smaller than --d-max", found=f"{given['d_min']:g} and {given['d_max']:g} Å")
-    same = {f.name: given[f.name] for f in fields(RefineOptions) if f.name in given and f.name != "make_free"}
-    options = RefineOptions(**same, make_free=_make_free(given), weights=user_weights(given["weight"]))
+    own = {
+        "make_free": _make_free(given),
+        "weights": user_weights(given["weight"]),
+        "without": _kinds(given["without"]),
+    }
+    same = {f.name: given[f.name] for f in fields(RefineOptions) if f.name in given and f.name not in own}
+    options = RefineOptions(**same, **own)
     run = _run(given)
 
     from consilience.jobs.refine import refine as job
@@ -187,8 +200,9 @@ def relaxation(inputs: tuple[Path, ...], **given: Any) -> int:
     if given["tau_c"] is not None and given["tensor"] is not None:
         raise InputError("--tau-c and --tensor both hold the tumbling", fix="give one of them")
     same = {f.name: given[f.name] for f in fields(RelaxationOptions) if f.name not in ("without", "exclude")}
-    without = tuple(w for w in (given["without"] or "").replace(" ", "").split(",") if w)
-    options = RelaxationOptions(**same, without=without, exclude=residue_numbers(given["exclude"] or ""))
+    options = RelaxationOptions(
+        **same, without=_kinds(given["without"]), exclude=residue_numbers(given["exclude"] or "")
+    )
     run = _run(given)
 
     from consilience.jobs.relaxation import relaxation as job
@@ -205,6 +219,10 @@ def tour(**given: Any) -> int:
     from consilience.jobs.tour import tour as job
 
     return _finish(job(run=run), given["json_"])
+
+
+def _kinds(text: str | None) -> tuple[str, ...]:
+    return tuple(w for w in (text or "").replace(" ", "").split(",") if w)
 
 
 def _make_free(given: dict[str, Any]) -> Any:

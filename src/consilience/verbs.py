@@ -117,7 +117,9 @@ def _refine_options(given: dict[str, Any]) -> RefineOptions:
         given["weights"] = user_weights(weight) if isinstance(weight, str) else weight
     if "ligand" in given:
         given["ligands"] = _several(given.pop("ligand"))
-    for name in ("monlib", "potential"):
+    if isinstance(given.get("without"), str):
+        given["without"] = tuple(w for w in given["without"].replace(" ", "").split(",") if w)
+    for name in ("monlib", "potential", "tensor"):
         if given.get(name) is not None:
             given[name] = Path(given[name])
     if given.get("make_free") is True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -18,8 +19,8 @@ from consilience.structure.write import write_pdb
 def test_rotation_is_scipys() -> None:
     for w in np.random.default_rng(0).uniform(-1, 1, (5, 3)):
         expected = Rotation.from_quat([*(w / 2), 1.0]).as_matrix()
-        assert np.allclose(rotation(w), expected, atol=1e-12)
-    assert np.array_equal(rotation(np.zeros(3)), np.eye(3))
+        assert np.allclose(rotation(jnp.asarray(w)), expected, atol=1e-12)
+    assert np.array_equal(rotation(jnp.zeros(3)), np.eye(3))
 
 
 def test_turned_and_shifted_model_comes_back(tmp_path: Path) -> None:

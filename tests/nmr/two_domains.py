@@ -24,9 +24,9 @@ def molecule(residues: int = 40, seed: int = 0) -> Structure:
     """Chains A and B of peptide planes (N, CA, C of each residue) whose N-H directions cover the sphere."""
     rng = np.random.default_rng(seed)
     st = gemmi.Structure()
-    model = gemmi.Model("1")
+    model = gemmi.Model(1)
     for k, name in enumerate("AB"):
-        chain, turns = gemmi.Chain(name), Rotation.random(residues + 1, random_state=rng).as_matrix()
+        chain, turns = gemmi.Chain(name), Rotation.random(residues + 1, rng).as_matrix()
         centre = np.array([35.0 * k, 0, 0])
         planes = [turn @ (PLANE.T) for turn in turns]
         at = centre + 8.0 * rng.normal(size=(residues + 1, 3))
@@ -49,6 +49,16 @@ def molecule(residues: int = 40, seed: int = 0) -> Structure:
 def residues_of(structure: Structure) -> tuple[Residue, ...]:
     """All amides."""
     return tuple(Residue(int(r.seqid.num or 0), r.name, c.name) for c in structure.hierarchy[0] for r in list(c)[1:])
+
+
+def as_csv(data: RelaxationData) -> str:
+    """The table that the commands read."""
+    names = [f"{c.kind}_{c.field:g}" for c in data.columns]
+    rows = ["chain,residue,name," + ",".join(f"{n},{n}_err" for n in names)]
+    for r, values, errors in zip(data.residues, data.value, data.sigma, strict=True):
+        cells = [f"{v:.6g},{e:.3g}" for v, e in zip(values, errors, strict=True)]
+        rows.append(",".join([r.chain, str(r.number), r.name, *cells]))
+    return "\n".join(rows) + "\n"
 
 
 def tensor(values: Sequence[float], tau_c: float = 12.0) -> np.ndarray:

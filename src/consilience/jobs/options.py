@@ -57,6 +57,10 @@ class RefineOptions:
     xyz: bool = True
     b: bool = True
     occupancy: Literal["none", "partial"] = "none"
+    domains: str | None = None  # with relaxation data: rigid bodies, None: chains
+    diffusion: Literal["iso", "axial", "rhombic", "auto"] = "auto"
+    tensor: Path | None = None  # of diffusion, held
+    without: tuple[str, ...] = ()  # kinds of rates that are not used
 
 
 def user_weights(text: str) -> dict[str, float] | None:

@@ -24,7 +24,7 @@ from consilience.nmr.data import KINDS, RelaxationData
 from consilience.nmr.profile import profile
 from consilience.nmr.term import Jacobians, Observed, Relaxation, jacobians
 from consilience.nmr.tumbling import SIZE, Shape
-from consilience.structure.rigid import Turns
+from consilience.structure.rigid import Turns, rotation
 
 SIGNIFICANCE = 1e-3  # of the F test for turning at all
 UNDETERMINED = np.radians(20.0)  # a turn with a larger standard error than this is called undetermined
@@ -172,31 +172,39 @@ class Orientation:
 
 
 def orient(
-    problem: Domains, diffusion: np.ndarray, shape: Shape, *, starts: int = 3, spread: float = 0.2, seed: int = 0
+    problem: Domains,
+    diffusion: np.ndarray,
+    shape: Shape,
+    *,
+    hold: bool = False,
+    starts: int = 3,
+    spread: float = 0.2,
+    seed: int = 0,
 ) -> Orientation:
-    """Turn the bodies of a problem from a tensor (3, 3) rad^2/ns of one shape.
+    """Turn the bodies of a problem from a tensor (3, 3) rad^2/ns of one shape, which is fitted too unless on `hold`.
 
     The first start is the model itself, the others are turned by about `spread` rad at random; the best by work and
     steer residues is taken, kept where the turn is significant, and then refined against both.
     """
     split, count = problem.split, len(problem.bodies.names)
     rng = np.random.default_rng([seed, 3])
-    first = Stage(("diffusion", "dynamics"), STEPS, SOLVER, phase="tensor")
-    protocol = (first, *(Stage(BLOCKS, STEPS, SOLVER, phase="turn", patience=2) for _ in range(STAGES)))
+    blocks = tuple(b for b in BLOCKS if not (hold and b == "diffusion"))
+    first = Stage(blocks[1:], STEPS, SOLVER, phase="tensor")
+    protocol = (first, *(Stage(blocks, STEPS, SOLVER, phase="turn", patience=2) for _ in range(STAGES)))
     runs: list[Fit] = []
     for k in range(starts):
         turn = np.zeros((count - 1, 3)) if k == 0 else spread * rng.normal(size=(count - 1, 3)) / np.sqrt(3)
         runs.append(fit(problem.start(diffusion, shape, turn), {}, protocol, prepare=problem.prepare(split.work)))
     reference = runs[0].history[1]
     best = min(runs, key=lambda r: r.state.scores["chi2_work"] + r.state.scores["chi2_steer"])
-    p = _probability(problem, reference["scores"], best.state.scores, SIZE[shape], 3 * (count - 1))
+    p = _probability(problem, reference["scores"], best.state.scores, 0 if hold else SIZE[shape], 3 * (count - 1))
     better = best.state.scores["chi2_steer"] < reference["scores"]["chi2_steer"]
     found = _matrices(best.model)
     accepted = bool(p < SIGNIFICANCE and better)
     if accepted:
         reason = f"the turn is supported: F test p = {p:.1e}, the steer score fell"
         both = split.work | split.steer
-        final = (Stage(BLOCKS, 2 * STEPS, SOLVER, phase="final", decide=False),)
+        final = (Stage(blocks, 2 * STEPS, SOLVER, phase="final", decide=False),)
         chosen = fit(best.model, {}, final, prepare=problem.prepare(both))
         history = best.history + [{**h, "stage": len(protocol)} for h in chosen.history[1:]]
         found = _matrices(chosen.model)
@@ -215,7 +223,7 @@ def orient(
         tensor,
         shape,
         state.model,
-        tuple(_turns(problem, state.model, tensor, fitted, after)),
+        tuple(_turns(problem, state.model, tensor, fitted, after, hold)),
         found,
         {**reference["scores"], **reference["free"]},
         after,
@@ -232,8 +240,6 @@ def angle_of(m: np.ndarray) -> float:
 
 
 def _matrices(model: Model) -> np.ndarray:
-    from consilience.structure.rigid import rotation
-
     return np.array([np.asarray(rotation(w)) for w in model.blocks["xyz"].raw])
 
 
@@ -258,13 +264,16 @@ def information(jac: Jacobians) -> np.ndarray:
         rest = j - q @ (q.T @ j)
         out += rest.T @ rest
     a, b, d = out[:turns, :turns], out[:turns, turns:], out[turns:, turns:]
-    return a - b @ np.linalg.pinv(d, rcond=1e-12, hermitian=True) @ b.T
+    return a - b @ np.linalg.pinv(d, rcond=1e-12, hermitian=True) @ b.T if d.size else a
 
 
-def _turns(problem: Domains, model: Model, tensor: np.ndarray, rows: np.ndarray, scores: dict) -> Sequence[TurnOfBody]:
+def _turns(
+    problem: Domains, model: Model, tensor: np.ndarray, rows: np.ndarray, scores: dict, hold: bool
+) -> Sequence[TurnOfBody]:
     here = Turns(problem.bodies.body, problem.bodies.pivot, np.asarray(model["xyz"]))
     at = Model({**model.blocks, "xyz": Block(np.zeros_like(model.blocks["xyz"].raw), here)})
-    fisher = information(jacobians(problem.term, at, problem.observed(rows)))
+    jac = jacobians(problem.term, at, problem.observed(rows))
+    fisher = information(jac._replace(diffusion=jac.diffusion[..., :0]) if hold else jac)
     own = max(1.0, scores["chi2_work"] / max(scores["n_work"] - problem.split.work.sum() * (1 + problem.slow), 1))
     value, vector = np.linalg.eigh(fisher / own)
     covariance = (vector / np.maximum(value, 1e-9)) @ vector.T

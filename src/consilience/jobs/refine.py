@@ -1,4 +1,4 @@
-"""consil refine: coordinates and B factors of a model against diffraction data."""
+"""consil refine: coordinates and B factors of a model against diffraction data (relaxation: refine_relaxation.py)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from consilience.errors import InputError
 from consilience.jobs.notebook import summary_table
 from consilience.jobs.options import RefineOptions, RunOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
-from consilience.jobs.refine_inputs import RefineInputs, composition, load_inputs
+from consilience.jobs.refine_inputs import RefineInputs, composition, holds_relaxation, load_inputs
 from consilience.jobs.runtime import prepare_jax
 
 STEER_SHARE = 0.05
@@ -36,13 +37,20 @@ def refine(
     options: RefineOptions | None = None,
     run: RunOptions | None = None,
 ) -> RefineResult:
-    """Refine a model against diffraction data; the command `consil refine`.
+    """Refine a model against diffraction data, or orient its domains with relaxation data; `consil refine`.
 
-    `files`: a model (PDB, mmCIF), reflections (MTZ, SF-mmCIF) and restraint dictionaries, in any order. Raises
-    InputError for bad input before anything is written, RunError where the run fails.
+    `files`: a model (PDB, mmCIF), reflections (MTZ, SF-mmCIF) and restraint dictionaries, or a model and relaxation
+    data, in any order. Raises InputError for bad input before anything is written, RunError where the run fails.
     """
     options = options or RefineOptions()
     run = run or RunOptions()
+    if holds_relaxation(files):
+        from consilience.jobs.refine_relaxation import refine_relaxation
+
+        return RefineResult(*refine_relaxation([Path(f) for f in files], options, run))
+    for name in ("domains", "tensor"):
+        if getattr(options, name) is not None:
+            raise InputError(f"--{name} goes with relaxation data", fix=f"run without --{name}")
     inputs = load_inputs([Path(f) for f in files], options, run.seed)
     model_path = inputs.given.source
     folder = open_folder("refine", Path(model_path).name.split(".")[0], run, inputs.paths)

@@ -11,6 +11,7 @@ import gemmi
 from consilience.errors import Finding, InputError, raise_errors
 from consilience.files import recognise
 from consilience.jobs.options import RefineOptions
+from consilience.nmr.read import KINDS as RELAXATION
 from consilience.structure.atoms import Structure
 from consilience.structure.library import load_library
 from consilience.structure.read import read_structure
@@ -80,6 +81,16 @@ def load_inputs(files: Sequence[Path], options: RefineOptions, seed: int) -> Ref
         raise InputError(_undescribed(structure, missing))
     topology = build_topology(structure, library)
     return RefineInputs(given, structure, topology, reflections, tuple(findings), tuple(map(Path, files)))
+
+
+def holds_relaxation(files: Sequence[str | Path]) -> bool:
+    """Whether relaxation data are among the files. Raises InputError where diffraction data are too."""
+    kinds = {recognise(Path(f)) for f in files}
+    found = bool(kinds & set(RELAXATION))
+    if found and kinds & {"mtz", "sf-mmcif", "unmerged"}:
+        what = "diffraction and relaxation data in one refinement are not available in this version"
+        raise InputError(what, fix="refine against one of them")
+    return found
 
 
 def refuse_unavailable(options: RefineOptions) -> None:
