@@ -49,7 +49,7 @@ def test_all_keys_and_files(done: Any) -> None:
     assert set("kind dx dy dz ratio theta phi".split()) <= done.summary["diffusion"].keys()
     names = "dynamics.csv dynamics.str backcalc.csv report.html history.csv summary.json manifest.json job.yaml log.txt"
     assert all((done.folder / n).stat().st_size > 0 for n in names.split())
-    rows = list(csv.DictReader((done.folder / "dynamics.csv").open()))
+    rows = list(csv.DictReader((done.folder / "dynamics.csv").read_text().splitlines()))
     head = "residue,model,S2,S2_err,S2f,te_ps,te_err,ts_ns,Rex,Rex_err,chi2,n_data".split(",")
     assert list(rows[0])[: len(head)] == head and len(rows) == done.summary["n_residues"]
     assert "order_parameters" in (done.folder / "dynamics.str").read_text()
@@ -60,7 +60,7 @@ def test_all_keys_and_files(done: Any) -> None:
 def test_held_out_rates_are_scored_and_move_nothing(done: Any, tmp_path: Path) -> None:
     assert done.summary["scores"]["nmr.etaxy"]["work"] == {}
     assert done.summary["scores"]["nmr.etaxy"]["free"]["chi2_per_datum"] < 3
-    table = list(csv.reader(RATES.open()))
+    table = list(csv.reader(RATES.read_text().splitlines()))
     column = table[0].index("etaxy_600")
     changed = tmp_path / "rates.csv"
     with changed.open("w") as handle:
