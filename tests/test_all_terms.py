@@ -12,9 +12,15 @@ import pytest
 
 from consilience.core.conformance import check_term
 from consilience.core.fit import Prepared
+from consilience.core.gradcheck import check_gradients
 from consilience.core.objective import Objective
+from consilience.core.params import Block, Model, PositiveDefinite
 from consilience.core.stages import Stage
+from consilience.nmr.amides import amide_atoms
+from consilience.nmr.blocks import six
+from consilience.nmr.term import Observed, Relaxation
 
+from .nmr.two_domains import AXIAL, ISOTROPIC, RHOMBIC, molecule, relaxation, tensor
 from .problems import built_in
 
 Case = tuple[Any, Any, Any]  # term, model, observations
@@ -43,6 +49,21 @@ def of(name: str, *kind: str) -> Callable[[], Case]:
     return make
 
 
+@cache
+def relaxation_case(values: tuple[float, ...] = RHOMBIC, rigid: bool = False) -> Case:
+    """Rates of eight amides off their true tensor; `rigid`: S2 = 1, te = 0."""
+    structure = molecule(4)
+    data = relaxation(structure, tensor(RHOMBIC))
+    motion = (1.0, 1.0, 0.0, 0.0, 0.0) if rigid else (0.9, 0.85, 0.02, 0.6, 0.5)
+    atoms = amide_atoms(structure, data.residues)
+    model = Model.of(
+        xyz=Block.of(structure.xyz),
+        diffusion=Block.of(six(tensor(values, 9.0), np), PositiveDefinite()),
+        dynamics=Block.of(np.tile(motion, (len(atoms), 1))),
+    )
+    return Relaxation.of(atoms, data.columns), model, Observed.of(data)
+
+
 TERMS: dict[str, Callable[[], Case]] = {
     "diffraction, amplitudes": of("xray"),
     "diffraction, least squares": of("xray", "ls"),
@@ -52,6 +73,9 @@ TERMS: dict[str, Callable[[], Case]] = {
     "similarity of B": of("adp"),
     "similarity of U": of("adp", "ml", "aniso"),
     "jelly body": of("jelly"),
+    "relaxation": relaxation_case,
+    "relaxation, axial tensor": lambda: relaxation_case(AXIAL),
+    "relaxation, rigid amides": lambda: relaxation_case(RHOMBIC, True),
 }
 
 
@@ -82,3 +106,25 @@ def test_finite_at_the_hard_points(name: str, where: str) -> None:
     value, gradient, _ = Objective({name: term}, {name: obs}, {name: 1.0}).value_and_grad(model.raw(term.reads), model)
     assert np.isfinite(value)
     assert all(np.all(np.isfinite(g)) for g in jax.tree.leaves(gradient))
+
+
+@pytest.mark.parametrize("values", [RHOMBIC, AXIAL, ISOTROPIC], ids=["rhombic", "axial", "isotropic"])
+@pytest.mark.parametrize("where", list(HARD)[:4])
+def test_relaxation_is_finite_at_the_hard_points(where: str, values: tuple[float, ...]) -> None:
+    for rigid in (False, True):
+        term, model, obs = relaxation_case(values, rigid)
+        model = model.with_values(**HARD[where](model))
+        value, gradient, _ = Objective({"nmr": term}, {"nmr": obs}, {"nmr": 1.0}).value_and_grad(
+            model.raw(term.reads), model
+        )
+        assert np.isfinite(value)
+        assert all(np.all(np.isfinite(g)) for g in jax.tree.leaves(gradient))
+        if where == "all atoms in one point":
+            assert np.all(gradient["xyz"] == 0.0)
+
+
+@pytest.mark.parametrize("values", [AXIAL, ISOTROPIC], ids=["axial", "isotropic"])
+def test_relaxation_in_float64_where_eigenvalues_coincide(values: tuple[float, ...]) -> None:
+    term, model, obs = relaxation_case(values, True)
+    for pair in check_gradients(term, model, obs, ["diffusion", "dynamics"]):
+        assert pair.rel_error < 1e-6

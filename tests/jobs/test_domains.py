@@ -57,6 +57,12 @@ def degrees(m: np.ndarray) -> float:
     return float(np.degrees(Rotation.from_matrix(m).magnitude()))
 
 
+def angle_about(m: np.ndarray, axis: np.ndarray) -> float:
+    """The part of a rotation that is a turn about an axis (its twist), rad."""
+    x, y, z, w = Rotation.from_matrix(m).as_quat()
+    return float(2 * np.arctan2(np.array([x, y, z]) @ axis, w))
+
+
 def improved(found: Orientation) -> bool:
     return found.after["chi2_free"] < 0.7 * found.before["chi2_free"]
 
@@ -84,6 +90,7 @@ def test_axial_tensor_leaves_the_turn_about_its_axis_open() -> None:
     found, off = run(4, 15.0, AXIAL, "prolate")
     axis = np.linalg.eigh(tensor(AXIAL))[1][:, 2]
     assert found.accepted and improved(found)
+    assert abs(angle_about(found.turns[0].matrix, axis)) < np.radians(0.5) < abs(angle_about(off, axis))
     assert np.degrees(np.arccos(abs(axis @ off @ axis))) < 2.0
     open_ = found.turns[0].undetermined
     assert len(open_) == 1 and abs(open_[0] @ axis) > np.cos(np.radians(3.0))
@@ -114,6 +121,17 @@ def test_free_residues_change_nothing() -> None:
     second = replace(first, data=replace(data, value=value))
     a, b = (orient(p, tensor(RHOMBIC), "rhombic", starts=1) for p in (first, second))
     assert np.array_equal(a.xyz, b.xyz) and a.after["chi2_free"] < b.after["chi2_free"]
+
+
+def test_exchange_is_left_out() -> None:
+    structure, data = truth()
+    value = data.value.copy()
+    value[5, [c.kind == "R2" for c in data.columns]] += 4.0
+    whole = problem(structure, replace(data, value=value))
+    fewer = whole.without_outliers(structure.xyz, tensor(RHOMBIC))
+    for before, after in zip(vars(whole.split).values(), vars(fewer.split).values(), strict=True):
+        assert list(np.flatnonzero(before & ~after)) in ([], [5]) and not np.any(after & ~before)
+    assert whole.split.work[5] and not fewer.split.work[5]
 
 
 def test_split_takes_its_share_of_every_body() -> None:

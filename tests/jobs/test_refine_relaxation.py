@@ -31,7 +31,8 @@ def test_domains_from_files(tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = refine(given, run=RunOptions(output=out))
     s = done.summary
-    assert json.loads((out / "summary.json").read_text()) == s and s["status"] == "ok" and s["warnings"] == []
+    assert json.loads((out / "summary.json").read_text()) == s and s["status"] == "ok"
+    assert all("missing main-chain atoms" in w for w in s["warnings"])  # the model is peptide planes without O
     assert s["r_work"] is None and s["n_free"] is None and s["turned"] is True
     assert degrees(done.refined.turns[0].matrix @ matrix) < 2.0
     assert abs(np.degrees(s["domains"][0]["angle"]) - 15.0) < 2.0 and s["diffusion"]["kind"] == "rhombic"

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.stats import chi2 as chi2_distribution
 from scipy.stats import f as f_distribution
 
 from consilience.core.fit import Carry, Fit, Prepared, fit
@@ -19,14 +20,16 @@ from consilience.core.lbfgs import LBFGS
 from consilience.core.params import Block, Model
 from consilience.core.stages import Stage
 from consilience.jobs.domains import Bodies
-from consilience.nmr.blocks import Motion, matrix, tensor_block
+from consilience.nmr.blocks import Motion, matrix, six, tensor_block
 from consilience.nmr.data import KINDS, RelaxationData
+from consilience.nmr.diffusion import principal_axes
 from consilience.nmr.profile import profile
 from consilience.nmr.term import Jacobians, Observed, Relaxation, jacobians
 from consilience.nmr.tumbling import SIZE, Shape
 from consilience.structure.rigid import Turns, rotation
 
 SIGNIFICANCE = 1e-3  # of the F test for turning at all
+OUTLIER = 1e-4  # probability below which a residue is taken to have motion of another kind
 UNDETERMINED = np.radians(20.0)  # a turn with a larger standard error than this is called undetermined
 SOLVER = LBFGS(max_step={"xyz": 0.2, "diffusion": 0.2, "dynamics": 1.0}, tolerance=1e-8, memory=20)
 STEPS, STAGES = 60, 4
@@ -83,12 +86,25 @@ class Domains:
         """Enough data for an internal time of each residue, not S2 alone."""
         return bool(np.median(self.observed(self.split.work).count.sum(1)[self.split.work]) > 2)
 
+    def without_outliers(self, xyz: np.ndarray, diffusion: np.ndarray) -> Domains:
+        """The same without work and steer residues that do not fit a model (exchange, slow motion): p < OUTLIER.
+
+        xyz (a, 3) Å, diffusion (3, 3) rad^2/ns. Errors are scaled so that the middle residue fits. Free residues stay.
+        """
+        seen = self.split.work | self.split.steer
+        obs = self.observed(seen)
+        chi2 = profile(self.term, xyz, six(np.asarray(diffusion), np), obs, self.slow).chi2
+        freedom = np.maximum(obs.count.sum(axis=1) - 1 - self.slow, 1)
+        usual = max(1.0, float(np.median(chi2[seen] / chi2_distribution.median(freedom[seen]))))
+        good = ~(seen & (chi2_distribution.sf(chi2 / usual, freedom) < OUTLIER))
+        return replace(self, split=Split(self.split.work & good, self.split.steer & good, self.split.free))
+
     def start(self, diffusion: np.ndarray, shape: Shape, turn: np.ndarray) -> Model:
         """Blocks at a tensor (3, 3) rad^2/ns with the bodies turned by `turn` (k - 1, 3) rad."""
         turns = Turns(self.bodies.body, self.bodies.pivot, self.xyz)
         tensor = tensor_block(diffusion, shape)
-        xyz, six = np.asarray(turns.forward(turn)), np.asarray(tensor.value)
-        motion = profile(self.term, xyz, six, self.observed(self.split.work | self.split.steer), self.slow)
+        xyz, numbers = np.asarray(turns.forward(turn)), np.asarray(tensor.value)
+        motion = profile(self.term, xyz, numbers, self.observed(self.split.work | self.split.steer), self.slow)
         free = np.tile([False, True, False, self.slow, False], (len(self.atoms), 1))
         return Model.of(
             xyz=Block(np.asarray(turn, float), turns),
@@ -217,13 +233,15 @@ def orient(
     state = chosen.state
     after = {**state.scores, **state.free}
     tensor = matrix(np.asarray(state.model["diffusion"]), np)
+    model = _untwisted(state.model, tensor) if shape in ("prolate", "oblate") else state.model
+    found = _matrices(model) if accepted else found
     fitted = split.work | split.steer if accepted else split.work
     return Orientation(
-        np.asarray(state.model["xyz"]) if accepted else problem.xyz,
+        np.asarray(model["xyz"]) if accepted else problem.xyz,
         tensor,
         shape,
-        state.model,
-        tuple(_turns(problem, state.model, tensor, fitted, after, hold)),
+        model,
+        tuple(_turns(problem, model, tensor, fitted, after, hold)),
         found,
         {**reference["scores"], **reference["free"]},
         after,
@@ -237,6 +255,17 @@ def orient(
 def angle_of(m: np.ndarray) -> float:
     """Angle in rad of a rotation matrix (3, 3)."""
     return float(np.arccos(np.clip((np.trace(m) - 1) / 2, -1, 1)))
+
+
+def _untwisted(model: Model, tensor: np.ndarray) -> Model:
+    """Bodies turned back about the unique axis of an axial tensor, which no rate sees, to be nearest to their start."""
+    axis = principal_axes(tensor, "axial").axes[2]
+    half = np.asarray(model.blocks["xyz"].raw) / 2  # quaternions (1, half), not normalised
+    t = half @ axis
+    # product of the quaternions (1, -t axis) and (1, half): the twist about the axis taken off
+    scalar = 1 + t * t
+    vector = half - t[:, None] * axis - t[:, None] * np.cross(axis, half)
+    return model.with_raw({"xyz": 2 * vector / scalar[:, None]})
 
 
 def _matrices(model: Model) -> np.ndarray:
@@ -290,9 +319,3 @@ def _turns(
         sigma = np.where(sigma > UNDETERMINED, np.inf, sigma)
         out.append(TurnOfBody(problem.bodies.names[k + 1], m, sigma, direction.T[loose], far))
     return out
-
-
-def silenced(data: RelaxationData, rows: np.ndarray) -> RelaxationData:
-    """The same table with the other rows missing: what an analysis of the work residues may see."""
-    keep = rows[:, None]
-    return replace(data, value=np.where(keep, data.value, np.nan), sigma=np.where(keep, data.sigma, np.nan))

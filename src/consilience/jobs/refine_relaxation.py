@@ -18,6 +18,7 @@ from consilience.jobs.refine_inputs import composition, refuse_unavailable
 from consilience.jobs.relaxation_inputs import read_tensor
 from consilience.jobs.runtime import prepare_jax
 from consilience.nmr.data import KINDS, RelaxationData
+from consilience.nmr.lists import some
 from consilience.nmr.read import KINDS as FILE_KINDS
 from consilience.nmr.read import read_relaxation
 from consilience.nmr.vectors import amide_vectors
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from consilience.nmr.tumbling import Shape
 
 FEWEST_AMIDES = 8  # of a body that is to be oriented: three angles, and something held out
+FLEXIBLE_NOE = 0.65
 CSA_ANGLE = 17.0  # degrees
 TOLERANCE = 1e-6  # of a gradient check
 ETA = ("etaxy", "etaz")
@@ -109,14 +111,11 @@ def refine_relaxation(
     """
     inputs = load_domains(files, options)
     prepare_jax()
-    from consilience.nmr.tumbling import rigid_residues
-
-    data = inputs.data
-    kinds, mhz = tuple(c.kind for c in data.columns), np.array([c.field for c in data.columns])
-    used = rigid_residues(data.value, kinds, mhz) & (data.measured.sum(axis=1) >= 2)
     from consilience.jobs.orientation import Domains, Split
 
-    split = Split.of(used, inputs.bodies.body[inputs.atoms[:, 1]], run.seed)
+    data = inputs.data
+    kinds = tuple(c.kind for c in data.columns)
+    split = Split.of(_stiff(data), inputs.bodies.body[inputs.atoms[:, 1]], run.seed)
     present = tuple(k for k in KINDS if k in kinds)
     problem = Domains(inputs.structure.xyz, inputs.bodies, inputs.atoms, data, split, present, CSA_ANGLE)
     tensor, shape, hold = _tensor(problem, inputs, options, run)
@@ -125,13 +124,21 @@ def refine_relaxation(
         return _orient(inputs, problem, tensor, shape, hold, options, folder)
 
 
+def _stiff(data: RelaxationData) -> np.ndarray:
+    """(n,) bool: at least two values, and no NOE below that of a stiff amide.
+
+    R2/R1 is no criterion here as it is for isotropic tumbling (`rigid_residues`): what it scatters by is the signal.
+    """
+    noe = np.array([c.kind == "NOE" for c in data.columns])
+    return np.asarray((data.measured.sum(axis=1) >= 2) & ~np.any(data.value[:, noe] < FLEXIBLE_NOE, axis=1))
+
+
 def _tensor(
     problem: Domains, inputs: DomainInputs, options: RefineOptions, run: RunOptions, xyz: np.ndarray | None = None
 ) -> tuple[np.ndarray, Shape, bool]:
     """(tensor, shape, held): given, or fitted to the work residues. Raises InputError for isotropic tumbling."""
     import jax.numpy as jnp
 
-    from consilience.jobs.orientation import silenced
     from consilience.nmr.amides import amide_frames
     from consilience.nmr.analysis import AnalysisOptions, analyse
 
@@ -142,11 +149,12 @@ def _tensor(
         low, high = values[1] - values[0], values[2] - values[1]
         shape: Shape = "rhombic" if min(low, high) > 1e-6 * values[2] else "prolate" if high > low else "oblate"
         return inputs.tensor, shape, True
-    nh, side = amide_frames(jnp.asarray(problem.xyz if xyz is None else xyz)[inputs.atoms])
+    work = problem.split.work
+    nh, side = amide_frames(jnp.asarray(problem.xyz if xyz is None else xyz)[inputs.atoms[work]])
     choices = AnalysisOptions(
         diffusion=options.diffusion, models=("m2" if problem.slow else "m1",), csa_angle=problem.csa_angle
     )
-    done = analyse(silenced(problem.data, problem.split.work), np.asarray(nh), np.asarray(side), choices, run.say)
+    done = analyse(problem.data.select(rows=work), np.asarray(nh), np.asarray(side), choices, run.say)
     if done.kind == "iso" or done.tumbling is None:
         tests = ", ".join(f"{t.kind} p = {t.p:.1e}" for t in done.tried if t.p is not None)
         fix = "nothing to refine; --diffusion axial or rhombic overrules the F tests"
@@ -173,11 +181,16 @@ def _orient(
         folder.warn(finding) if finding.level == "warn" else folder.log(f"note: {finding}")
     split, names = problem.split, inputs.bodies.names
     folder.log(f"model {inputs.structure.source}: {composition(inputs.structure)}; bodies {', '.join(names)}")
-    folder.log(f"data: {', '.join(map(str, inputs.data.columns))}; residues: {int(split.work.sum())} work, "
-               f"{int(split.steer.sum())} steer, {int(split.free.sum())} free, "
-               f"{int(np.sum(~(split.work | split.steer | split.free)))} flexible or sparse and left out")  # fmt: skip
-    folder.log(f"r(N-H) {problem.r_nh} Å and the CSA (its axis {problem.csa_angle:g} degrees from N-H) are fixed; "
-               f"translation is not determined by relaxation and is held")  # fmt: skip
+    unused = int(np.sum(~(split.work | split.steer | split.free)))
+    folder.log(f"data: {', '.join(map(str, inputs.data.columns))}")
+    folder.log(
+        f"residues: {int(split.work.sum())} work, {int(split.steer.sum())} steer, {int(split.free.sum())} free, "
+        f"{unused} left out (NOE below {FLEXIBLE_NOE}, or too few data)"
+    )
+    folder.log(
+        f"r(N-H) {problem.r_nh} Å and the CSA (its axis {problem.csa_angle:g} degrees from N-H) are fixed; "
+        "translation is not determined by relaxation and is held"
+    )
     seed = folder.run.seed
     done = orient(problem, tensor, shape, hold=hold, seed=seed)
     if done.accepted and not hold and options.diffusion == "auto":
@@ -185,6 +198,14 @@ def _orient(
         if better != shape and shape != "rhombic":
             folder.log(f"with the domains turned, tumbling is {better}: once more")
             done = orient(problem, again, better, hold=hold, seed=seed)
+    fewer = problem.without_outliers(done.xyz, done.diffusion)
+    out = np.flatnonzero((problem.split.work | problem.split.steer) & ~(fewer.split.work | fewer.split.steer))
+    if len(out):
+        folder.log(
+            f"residues that no rigid amide explains are left out: {some([str(problem.data.residues[i]) for i in out])}"
+        )
+        problem = fewer
+        done = orient(problem, done.diffusion, done.shape, hold=hold, seed=seed)
     plain = None
     if set(ETA) & set(problem.kinds) and set(problem.kinds) - set(ETA):
         fewer = replace(problem, kinds=tuple(k for k in problem.kinds if k not in ETA))

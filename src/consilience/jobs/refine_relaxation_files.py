@@ -133,7 +133,8 @@ def orientation_page(
     words = (
         "The first body stays and the diffusion tensor is fitted in its frame; the others turn. Relaxation tells "
         "nothing of translation, which is held. Half turns about the tensor's axes leave all rates as they are: the "
-        "solution near the start is shown. Free residues were seen by no fit and no decision; their internal motion is fitted anew."
+        "solution near the start is shown. Free residues were seen by no fit and no decision; their internal "
+        "motion is fitted anew."
     )
     st = structure.hierarchy.clone()
     viewer = Viewer(st.make_pdb_string(), color_by="chain", title="Model")
