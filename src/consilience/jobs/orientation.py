@@ -205,7 +205,7 @@ def orient(
     split, count = problem.split, len(problem.bodies.names)
     rng = np.random.default_rng([seed, 3])
     blocks = tuple(b for b in BLOCKS if not (hold and b == "diffusion"))
-    first = Stage(blocks[1:], STEPS, SOLVER, phase="tensor")
+    first = Stage(blocks[1:], STEPS, SOLVER, phase="tensor", decide=False)  # what turning is compared with
     protocol = (first, *(Stage(blocks, STEPS, SOLVER, phase="turn", patience=2) for _ in range(STAGES)))
     runs: list[Fit] = []
     for k in range(starts):
@@ -273,13 +273,19 @@ def _matrices(model: Model) -> np.ndarray:
 
 
 def _probability(problem: Domains, before: dict, after: dict, tensor: int, more: int) -> float:
-    """That chi2 of the work residues falls as much by chance, for `more` parameters (F test)."""
-    work = problem.split.work
-    freedom = before["n_work"] - int(work.sum()) * (1 + problem.slow) - tensor - more
+    """That chi2 of the work residues falls as much by chance, for `more` parameters (F test).
+
+    Misfit beyond the errors is taken to be common to the rates of a residue: the data then count for less by the
+    design effect 1 + (m - 1) r (Kish 1965), m data for each residue, r the share of the variance beyond the errors.
+    """
+    residues = int(problem.split.work.sum())
+    freedom = before["n_work"] - residues * (1 + problem.slow) - tensor - more
     if freedom <= 0:
         return 1.0
+    reduced = max(after["chi2_work"] / freedom, 1e-12)
+    effect = 1 + (freedom / residues - 1) * max(1 - 1 / reduced, 0.0) if freedom > residues else 1.0
     gain = max(before["chi2_work"] - after["chi2_work"], 0.0)
-    return float(f_distribution.sf(gain / more / max(after["chi2_work"] / freedom, 1e-12), more, freedom))
+    return float(f_distribution.sf(gain / more / (reduced * effect), more, freedom / effect))
 
 
 def information(jac: Jacobians) -> np.ndarray:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FEWEST_AMIDES = 8  # of a body that is to be oriented: three angles, and something held out
 FLEXIBLE_NOE = 0.65
+POOR = 5.0  # chi2 per datum
 CSA_ANGLE = 17.0  # degrees
 TOLERANCE = 1e-6  # of a gradient check
 ETA = ("etaxy", "etaz")
@@ -251,6 +252,9 @@ def _tell(done: Orientation, plain: Orientation | None, folder: OutputFolder) ->
     if done.accepted and a["chi2_free"] >= b["chi2_free"]:
         what = "the free residues did not gain from the turn: do not trust it"
         folder.warn(Finding("warn", what, found=f"chi2 {b['chi2_free']:.1f} -> {a['chi2_free']:.1f}"))
+    if a["chi2_work"] > POOR * a["n_work"]:
+        what = "no orientation explains the data: their errors are too small, or the model or the data are wrong"
+        folder.warn(Finding("warn", what, found=f"chi2 per datum {a['chi2_work'] / a['n_work']:.1f}"))
     if plain is not None:
         angles = ", ".join(f"{t.name} {np.degrees(t.angle):.2f}" for t in plain.turns)
         folder.log(f"without eta: {'turned by ' + angles + ' degrees' if plain.accepted else plain.reason}")
