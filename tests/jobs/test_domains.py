@@ -83,7 +83,8 @@ def test_orientation_comes_back(kinds: tuple[str, ...]) -> None:
 def test_orientation_comes_back_from_everywhere(kinds: tuple[str, ...]) -> None:
     for seed in range(10):
         found, off = run(seed, 2.0 * (seed + 1), kinds=kinds, starts=2)
-        assert degrees(off) < 2.0 and (improved(found) or seed < 3)
+        assert degrees(off) < 2.0 + 1e-6  # a turn of 2 degrees need not be significant: the start is kept then
+        assert improved(found) or seed < 3
 
 
 def test_axial_tensor_leaves_the_turn_about_its_axis_open() -> None:
@@ -95,6 +96,16 @@ def test_axial_tensor_leaves_the_turn_about_its_axis_open() -> None:
     open_ = found.turns[0].undetermined
     assert len(open_) == 1 and abs(open_[0] @ axis) > np.cos(np.radians(3.0))
     assert np.isinf(found.turns[0].sigma).sum() == 1
+
+
+def test_a_tensor_that_is_held() -> None:
+    structure, data = truth()
+    start, turn = turned(structure, 12.0, 9)
+    found = orient(problem(start, data), tensor(RHOMBIC), "rhombic", hold=True, starts=1)
+    assert found.accepted and degrees(found.turns[0].matrix @ turn) < 2.0
+    assert np.allclose(found.diffusion, tensor(RHOMBIC), rtol=1e-9)
+    free, _ = run(9, 12.0)
+    assert np.all(found.turns[0].sigma < free.turns[0].sigma)
 
 
 def test_data_in_the_wrong_order_turn_nothing() -> None:
