@@ -65,6 +65,7 @@
     var model = view.addModel(text, data.format === "cif" ? "mcif" : "pdb", { doAssembly: false, noSecondaryStructure: false });
     var atoms = model.selectedAtoms({});
     if (!atoms.length) throw new Error("the structure holds no atoms");
+    atoms.forEach(function (a) { a.chain = (a.chain || "").trim(); }); // a chain without a name reads as a blank
 
     var residues = new Map();
     function keyOf(a) { return a.chain + "|" + a.resi + "|" + (a.icode || "").trim(); }
@@ -224,7 +225,7 @@
       view.zoomTo({ predicate: function (a) { return near.has(keyOf(a)); } }, 500 * still);
       view.zoom(1.3, 500 * still);
       view.setSlab(-SLAB, SLAB);
-      status.textContent = r.name + " " + r.resi + " of chain " + r.chain + (r.b ? ", mean B " + number(r.b) + " Å²" : "") + ".";
+      status.textContent = r.name + " " + r.resi + (r.chain ? " of chain " + r.chain : "") + (r.b ? ", mean B " + number(r.b) + " Å²" : "") + ".";
       return true;
     }
     function refresh() { style(); contourAll(); arrows(); view.render(); }
