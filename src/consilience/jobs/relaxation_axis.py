@@ -17,7 +17,9 @@ from consilience.structure.secondary import secondary_structure
 
 GAP = 5  # places left free between chains
 STRIP = (0.0, 0.055)  # of the height of a plot
-STRIP_NOTE = "Strip: helices as boxes, strands as arrows, from φ, ψ and CA distances of the model."
+STRIP_NOTE = (
+    "The strip above the residues: helices as boxes, strands as arrows, from φ, ψ and CA distances of the model."
+)
 
 
 @dataclass(frozen=True)
@@ -128,13 +130,11 @@ def with_strip(plot: Plot, axis: ResidueAxis) -> Plot:
     x, y = dict(plot.layout["xaxis"]) | dict(axis.ticks), dict(plot.layout["yaxis"])
     if len(axis.x):
         x["range"] = [float(axis.x.min()) - 1.5, float(axis.x.max()) + 1.5]
-    caption = plot.caption
     if axis.strip:
         x |= {"anchor": "free", "position": 0.0}
         y |= {"domain": [STRIP[1] + 0.025, 1.0]}
-        caption = f"{caption} {STRIP_NOTE}".strip()
     shapes = [*plot.layout.get("shapes", ()), *axis.strip]
-    return replace(plot, layout={**plot.layout, "xaxis": x, "yaxis": y, "shapes": shapes}, caption=caption)
+    return replace(plot, layout={**plot.layout, "xaxis": x, "yaxis": y, "shapes": shapes})
 
 
 def _line(axis: ResidueAxis, y: np.ndarray, colour: str) -> dict[str, Any]:

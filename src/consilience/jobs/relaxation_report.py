@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from consilience.jobs.relaxation_axis import ResidueAxis, model_chains, residue_axis
+from consilience.jobs.relaxation_axis import STRIP_NOTE, ResidueAxis, model_chains, residue_axis
 from consilience.jobs.relaxation_figures import (
     agreement_plots,
     density_plots,
@@ -247,6 +247,7 @@ def _tumbling(result: Analysis) -> Section:
 def _rates(result: Analysis, axis: ResidueAxis) -> Section:
     ratio = ratio_plot(result, axis)
     text = "What was measured, and what the fitted tumbling and dynamics give."
+    text += f" {STRIP_NOTE}" if axis.strip else ""
     return Section("Rates", text, (*rate_plots(result, axis), *([ratio] if ratio else [])))
 
 

@@ -41,25 +41,20 @@ def tumbling_table(result: Analysis) -> Table:
     """Correlation time, principal values, ratio and direction of the unique axis with their errors."""
     errors: Mapping[str, float | None] = result.tumbling.errors() if result.tumbling else {}
     axes = result.axes
-    held = result.tumbling is None
-    note = "held" if held and result.diffusion is not None else ""
-    rows: list[tuple[Any, ...]] = [("τc = 1/(2 tr D)", result.tau_c, errors.get("tau_c"), "ns", note)]
+    rows: list[tuple[Any, ...]] = [("τc = 1/(2 tr D)", result.tau_c, errors.get("tau_c"), "ns")]
     if axes is not None:
         spread = value_errors(result.tumbling)
         for name, d, e in zip(AXES, axes.values, spread, strict=True):
-            rows.append((f"D{name}", 100 * float(d), 100 * float(e), "10⁷ s⁻¹", note))
+            rows.append((f"D{name}", 100 * float(d), 100 * float(e), "10⁷ s⁻¹"))
     if axes is not None and result.kind in ("axial", "rhombic"):
         label = "D∥ / D⊥" if result.kind == "axial" else "2 Dz / (Dx + Dy)"
-        rows.append((label, axes.ratio, errors.get("ratio"), "", note))
-        for name, angle in zip(("theta", "phi"), axes.angles, strict=True):
+        rows.append((label, axes.ratio, errors.get("ratio"), ""))
+        for name, sign, angle in zip(("theta", "phi"), ("θ", "φ"), axes.angles, strict=True):
             e = errors.get(name)
-            label = f"{ {'theta': 'θ', 'phi': 'φ'}[name] } of the z axis in the model's frame"
-            rows.append((label, float(np.degrees(angle)), None if e is None else float(np.degrees(e)), "°", note))
-    return Table(
-        ("quantity", Column("value"), Column("error", digits=3), "unit", "note"),
-        tuple(rows),
-        f"Tumbling: {result.kind}",
-    )
+            spread_deg = None if e is None else float(np.degrees(e))
+            rows.append((f"{sign} of the z axis in the model's frame", float(np.degrees(angle)), spread_deg, "°"))
+    held = ", held" if result.tumbling is None and result.diffusion is not None else ""
+    return Table(("quantity", Column("value"), Column("error"), "unit"), tuple(rows), f"Tumbling: {result.kind}{held}")
 
 
 def axes_table(result: Analysis) -> Table | None:

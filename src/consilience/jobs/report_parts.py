@@ -30,7 +30,7 @@ def structure_text(structure: Structure) -> tuple[str, Literal["pdb", "cif"]]:
     st = structure.hierarchy.clone()
     st.setup_entities()
     chains = list(st[0])
-    short = all(len(c.name) == 1 for c in chains) and all(len(r.name) <= 3 for c in chains for r in c)
+    short = all(len(c.name) <= 1 for c in chains) and all(len(r.name) <= 3 for c in chains for r in c)
     if short and len(structure) < 100_000 and all((r.seqid.num or 0) < 10_000 for c in chains for r in c):
         return st.make_pdb_string(), "pdb"
     return st.make_mmcif_document().as_string(), "cif"

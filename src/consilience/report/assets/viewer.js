@@ -65,7 +65,7 @@
     var model = view.addModel(text, data.format === "cif" ? "mcif" : "pdb", { doAssembly: false, noSecondaryStructure: false });
     var atoms = model.selectedAtoms({});
     if (!atoms.length) throw new Error("the structure holds no atoms");
-    atoms.forEach(function (a) { a.chain = (a.chain || "").trim(); }); // a chain without a name reads as a blank
+    atoms.forEach(function (a) { a.chain = (a.chain || "").trim().replace(/^[.?]$/, ""); }); // a chain without a name
 
     var residues = new Map();
     function keyOf(a) { return a.chain + "|" + a.resi + "|" + (a.icode || "").trim(); }
@@ -240,7 +240,7 @@
     // zoomTo fits the height; a narrow view (a phone) needs the width to fit as well
     function whole(time) {
       view.zoomTo(only("polymer", "trace", "ligand", "ion"), time);
-      view.zoom((data.arrows.length ? 0.8 : 1.1) * Math.min(1, stage.clientWidth / stage.clientHeight), time);
+      view.zoom((data.arrows.length ? 1.0 : 1.1) * Math.min(1, stage.clientWidth / stage.clientHeight), time);
     }
 
     // ---- controls
