@@ -121,7 +121,7 @@ def over_residues(
                 columns.append(label)
                 lists.append([float(v) for v in (values if len(values) else empty)])
     fallback = Table(tuple(Column(c) for c in columns), tuple(zip(*lists, strict=True)), max_rows=600)
-    layout = {**plot.layout, "yaxis": {**plot.layout["yaxis"], **({"type": "log"} if log_y else {})}}
+    layout = {**plot.layout, "yaxis": {**plot.layout["yaxis"], **(_log_axis(series) if log_y else {})}}
     return with_strip(replace(plot, traces=tuple(traces), layout=layout, table_fallback=fallback), axis)
 
 
@@ -151,6 +151,13 @@ def _bars(values: tuple[np.ndarray, np.ndarray | None], colour: str, log_y: bool
     if not log_y:
         return bars
     return bars | {"symmetric": False, "arrayminus": np.minimum(up, 0.9 * y)}
+
+
+def _log_axis(series: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> dict[str, Any]:
+    """A logarithmic axis, with the decades alone as ticks where there are several."""
+    every = np.concatenate([y[np.isfinite(y) & (y > 0)] for y, _ in series.values()])
+    wide = len(every) > 0 and every.max() > 100 * every.min()
+    return {"type": "log"} | ({"dtick": 1} if wide else {})
 
 
 def _types(structure: Structure) -> dict[tuple[str, int], str]:

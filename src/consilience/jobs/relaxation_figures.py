@@ -38,7 +38,7 @@ DENSITIES = (
 SIMPLE_STYLE = {"color": "@blue", "symbol": "circle", "size": 7}
 EXTENDED_STYLE = {"color": "@vermilion", "symbol": "diamond", "size": 8}
 FASTEST = 0.1  # ps: below this an internal time is at its bound and has no place on a logarithmic axis
-SURE = 1e3  # nats: information of a kind without which nothing is determined
+SURE = 20.0  # nats: a kind that gains more is the only one that determines the quantity
 
 
 def column_names(data: RelaxationData) -> list[str]:
@@ -334,7 +334,7 @@ def information_plot(information: Mapping[str, Mapping[str, float]]) -> Plot | N
     if not information:
         return None
     targets = list(dict.fromkeys(t for row in information.values() for t in row))
-    finite = [v for row in information.values() for v in row.values() if v < 0.9 * SURE]
+    finite = [v for row in information.values() for v in row.values() if v < SURE]
     top = 1.25 * max([1.0, *finite])
     label = {"tau_c": "τ<sub>c</sub>", "S2": "S²", "Rex": "R<sub>ex</sub>", "CSA": "CSA"}
     plot = figures.bar(
@@ -348,7 +348,7 @@ def information_plot(information: Mapping[str, Mapping[str, float]]) -> Plot | N
     )
     traces = []
     for trace, row in zip(plot.traces, information.values(), strict=True):
-        beyond = ["∞" if row.get(t, 0.0) >= 0.9 * SURE else "" for t in targets]
+        beyond = ["∞" if row.get(t, 0.0) >= SURE else "" for t in targets]
         traces.append({**trace, "text": beyond, "textposition": "outside", "cliponaxis": False})
     rows = tuple((k, *(_limited(row.get(t)) for t in targets)) for k, row in information.items())
     table = Table(("kind of data", *(Column(t, "nat", 2) for t in targets)), rows)
@@ -357,4 +357,4 @@ def information_plot(information: Mapping[str, Mapping[str, float]]) -> Plot | N
 
 
 def _limited(value: float | None) -> float | None:
-    return float("inf") if value is not None and value >= 0.9 * SURE else value
+    return float("inf") if value is not None and value >= SURE else value

@@ -11,15 +11,16 @@ from consilience.jobs.relaxation_axis import ResidueAxis
 from consilience.jobs.relaxation_figures import PLAIN, UNITS, column_names, statistics
 from consilience.nmr.analysis import Analysis
 from consilience.nmr.constants import CSA_ANGLE, constants_named
+from consilience.nmr.data import KINDS
 from consilience.nmr.diffusion import principal_axes
 from consilience.nmr.modelfree import PARAMETERS
 from consilience.nmr.tumbling import TumblingFit, tensor_of
-from consilience.report.page import Column, Row, Table
+from consilience.report.page import Column, Row, Table, format_value
 
 OUTLIER = 3.0  # standard errors
 CORRELATED = 0.9
 AXES = ("x", "y", "z")
-COLOURS = ("#d0803a", "#3a9d80", "#3f6fb5")  # of the axes x, y, z in table and view
+COLOURS = ("#d0803a", "#3a9d80", "#a8508a")  # of the axes x, y, z in table and view
 
 
 def value_errors(fit: TumblingFit | None) -> np.ndarray:
@@ -90,7 +91,7 @@ def kinds_table(result: Analysis) -> Table | None:
 def agreement_table(result: Analysis) -> Table:
     """How well each column of the data is described."""
     rows, names = [], column_names(result.data)
-    for i, c in enumerate(result.data.columns):
+    for i, c in sorted(enumerate(result.data.columns), key=lambda ic: (KINDS.index(ic[1].kind), ic[1].field)):
         if result.data.measured[:, i].any():
             s = statistics(result, i)
             rows.append((PLAIN[c.kind], names[i], s["n"], s["chi2_n"], s["rms"], UNITS[c.kind], s["r"], s["q"]))
@@ -223,7 +224,7 @@ def choices_table(result: Analysis) -> Table:
         ("selection", o.select.upper()),
         ("errors", errors),
         ("r N-H", f"{o.r_nh:g} Å"),
-        ("15N CSA", f"{o.csa:g} ppm"),
+        ("15N CSA", format_value(o.csa) + " ppm"),
         ("CSA axis to N-H", f"{angle:g}°"),
         ("constants", o.constants),
     ]
