@@ -6,12 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from consilience import core, structure, xray
+    from consilience import core, nmr, structure, xray
     from consilience.core.conformance import check_term
     from consilience.core.gradcheck import check_gradients
     from consilience.errors import InputError, RunError
     from consilience.structure.read import read_structure
-    from consilience.verbs import check, refine, tour
+    from consilience.verbs import check, refine, relaxation, tour
     from consilience.xray.read import read_reflections
 
 _HOMES = {
@@ -23,9 +23,10 @@ _HOMES = {
     "read_reflections": "xray.read",
     "check": "verbs",
     "refine": "verbs",
+    "relaxation": "verbs",
     "tour": "verbs",
 }
-_PARTS = ("core", "structure", "xray")
+_PARTS = ("core", "nmr", "structure", "xray")
 __all__ = [
     "InputError",
     "RunError",
@@ -33,9 +34,11 @@ __all__ = [
     "check_gradients",
     "check_term",
     "core",
+    "nmr",
     "read_reflections",
     "read_structure",
     "refine",
+    "relaxation",
     "structure",
     "tour",
     "xray",

@@ -8,11 +8,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from consilience.jobs.options import RefineOptions, RunOptions, user_weights
+from consilience.jobs.options import RefineOptions, RelaxationOptions, RunOptions, residue_numbers, user_weights
 
 if TYPE_CHECKING:
     from consilience.jobs.check import CheckResult
     from consilience.jobs.refine import RefineResult
+    from consilience.jobs.relaxation import RelaxationResult
     from consilience.jobs.tour import TourResult
 
 PathLike = str | Path
@@ -37,6 +38,34 @@ def refine(
 
     run = _run(output, seed, overwrite, resume, say)
     return job(files, options=_refine_options(options), run=run)
+
+
+def relaxation(
+    *files: PathLike,
+    output: PathLike | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    say: Callable[[str], None] | None = None,
+    **options: Any,
+) -> RelaxationResult:
+    """Diffusion tensor and model-free dynamics from relaxation data; `consil relaxation`.
+
+    `files`: relaxation data and optionally a model, in any order. `options`: those of the command with underscores,
+    e.g. diffusion="axial", models="m1..m5", montecarlo=500, without="etaxy" (fields of `RelaxationOptions`). The
+    result's `analysis` has all arrays. Raises InputError, RunError; TypeError for an unknown option.
+    """
+    from consilience.jobs.relaxation import relaxation as job
+
+    given = dict(options)
+    if given.get("tensor") is not None:
+        given["tensor"] = Path(given["tensor"])
+    if isinstance(given.get("without"), str):
+        given["without"] = tuple(w for w in given["without"].replace(" ", "").split(",") if w)
+    if isinstance(given.get("exclude"), str):
+        given["exclude"] = residue_numbers(given["exclude"])
+    _known("relaxation", given, [f.name for f in fields(RelaxationOptions)])
+    return job(files, options=RelaxationOptions(**given), run=_run(output, seed, overwrite, resume, say))
 
 
 def check(
@@ -93,10 +122,13 @@ def _refine_options(given: dict[str, Any]) -> RefineOptions:
             given[name] = Path(given[name])
     if given.get("make_free") is True:
         given["make_free"] = "random"
-    known = [f.name for f in fields(RefineOptions)]
+    _known("refine", given, [f.name for f in fields(RefineOptions)], ("weight", "ligand"))
+    return RefineOptions(**given)
+
+
+def _known(verb: str, given: dict[str, Any], known: list[str], aliases: tuple[str, ...] = ()) -> None:
     for name in given:
         if name not in known:
-            close = difflib.get_close_matches(name, [*known, "weight", "ligand"], n=1)
+            close = difflib.get_close_matches(name, [*known, *aliases], n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            raise TypeError(f"refine() has no option '{name}'{hint}")
-    return RefineOptions(**given)
+            raise TypeError(f"{verb}() has no option '{name}'{hint}")

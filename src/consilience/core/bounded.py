@@ -71,9 +71,13 @@ def least_squares(
         return damped_step(state, jacobian.T @ r, normal, jnp.diagonal(normal)), None
 
     def second_order(state: Bounded, _):
-        gradient, hessian = jax.jacfwd(value_of)(state.x), jax.hessian(value_of)(state.x)
-        jacobian = jax.jacfwd(residuals)(state.x)
-        return damped_step(state, gradient, hessian, jnp.sum(jacobian * jacobian, 0)), None
+        def gradient_of(x):
+            jacobian = jax.jacfwd(residuals)(x)
+            gradient = jacobian.T @ residuals(x)
+            return gradient, (gradient, jnp.sum(jacobian * jacobian, 0))
+
+        hessian, (gradient, scale) = jax.jacfwd(gradient_of, has_aux=True)(state.x)
+        return damped_step(state, gradient, hessian, scale), None
 
     x = jnp.clip(x, lower, upper)
     state = Bounded(x, value_of(x), jnp.full((), damping, x.dtype))

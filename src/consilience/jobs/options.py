@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,3 +75,34 @@ def user_weights(text: str) -> dict[str, float] | None:
             raise InputError("--weight is not understood", found=f"'{clean(pair)}'", expected=expected)
         out[name.strip()] = weight
     return out
+
+
+def residue_numbers(text: str) -> tuple[int, ...]:
+    """Residue numbers from "1-4,72". Raises InputError for anything else."""
+    out: list[int] = []
+    for part in (p for p in text.replace(" ", "").split(",") if p):
+        found = re.fullmatch(r"(-?\d+)(?:(?:-|\.\.)(-?\d+))?", part)
+        if found is None or (found[2] and int(found[2]) < int(found[1])):
+            raise InputError("residue numbers are not understood", found=clean(part), expected="e.g. 1-4,72")
+        first = int(found[1])
+        out += range(first, int(found[2] or first) + 1)
+    return tuple(out)
+
+
+@dataclass(frozen=True)
+class RelaxationOptions:
+    """Everything that `consil relaxation` can be told about the analysis."""
+
+    diffusion: Literal["iso", "axial", "rhombic", "auto", "local"] = "auto"
+    tau_c: float | None = None  # ns, held
+    tensor: Path | None = None  # held
+    models: str = "m0..m9"
+    select: Literal["aic", "aicc", "bic"] = "aic"
+    csa: float = -172.0  # ppm
+    csa_angle: float | None = None  # degrees
+    r_nh: float = 1.02  # Å
+    constants: Literal["codata2022", "relax"] = "codata2022"
+    montecarlo: int = 0
+    without: tuple[str, ...] = ()
+    exclude: tuple[int, ...] = ()
+    field: float | None = None  # MHz of 1H, for files that do not say it

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from consilience.jobs.notebook import summary_table
 from consilience.jobs.options import RefineOptions, RunOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
 from consilience.jobs.refine_inputs import RefineInputs, composition, load_inputs
+from consilience.jobs.runtime import prepare_jax
 
 STEER_SHARE = 0.05
 GRADIENT_DIRECTIONS = 2
@@ -50,27 +49,6 @@ def refine(
     prepare_jax()
     with interruptible(folder):
         return _refine(inputs, options, folder, run)
-
-
-def prepare_jax() -> None:
-    """Float64, the XLA guard, and the compilation cache in a private folder of the user's."""
-    from consilience._xla import guard
-
-    guard()
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        cache = root / "consilience" / "xla"
-        try:
-            cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-            cache.chmod(stat.S_IRWXU)
-        except OSError:
-            return
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
 def _refine(inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, run: RunOptions) -> RefineResult:

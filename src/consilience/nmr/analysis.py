@@ -15,7 +15,16 @@ from consilience.nmr.data import RelaxationData
 from consilience.nmr.diffusion import DiffusionKind, PrincipalAxes, correlation_time, isotropic, principal_axes
 from consilience.nmr.information import expected_information
 from consilience.nmr.modelfree import MODELS, PARAMETERS, Starts, starts
-from consilience.nmr.residuefit import Experiment, Measured, Method, ResidueFits, Tumbling, back_calculate, fit_models
+from consilience.nmr.residuefit import (
+    Experiment,
+    Measured,
+    Method,
+    ResidueFits,
+    Tumbling,
+    back_calculate,
+    fit_models,
+    polish,
+)
 from consilience.nmr.selection import Criterion, choose, criterion, eliminated, order_parameter, weights
 from consilience.nmr.tumbling import (
     SIZE,
@@ -29,6 +38,7 @@ from consilience.nmr.tumbling import (
 from consilience.nmr.uncertainty import Spread, laplace, monte_carlo, monte_carlo_sigma
 
 ROUNDS = 8
+ENOUGH = 20  # local times that tell where to start a tensor
 SIGNIFICANCE = 1e-3  # of the F test for a more general tensor
 PRIOR_SIGMA = (10.0, np.radians(4.0))  # of the CSA (ppm) and of its angle, where eta is measured
 FEWEST_DIRECTIONS = {"iso": 3, "axial": 8, "rhombic": 12}
@@ -137,7 +147,7 @@ def setup(data: RelaxationData, vectors: np.ndarray | None, tilt: np.ndarray | N
     example = starts(options.models, 5.0, options.csa, angle, local=local, shielding=eta)
     known, directed = data.measured, np.zeros(n, bool)
     if vectors is not None:
-        directed = np.asarray(np.isfinite(vectors).all(axis=1))
+        directed = np.array([bool(np.isfinite(v).all()) for v in vectors])
     collapse = local or options.diffusion == "iso" or options.tau_c is not None or not directed.any()
     method = Method(example.active, local, eta or options.csa_angle is not None, constants, collapse)
     nh = np.where(directed[:, None], 0.0 if vectors is None else np.nan_to_num(vectors), [0.0, 0.0, 1.0])
@@ -261,13 +271,27 @@ class Outcome:
         return np.take_along_axis(self.values, self.chosen[:, None], 1)[:, 0]
 
 
+def refit_speed(result: Analysis) -> int:
+    """Fit all models of all residues once more, compiled as they are by now; returns the number of fits."""
+    tau = result.tau_c
+    tumbling = Tumbling(np.array([1 / tau]), np.zeros((1, 0)))
+    if result.diffusion is not None:
+        tumbling = _modes(result.setup, result.diffusion)
+    fit_models(result.starts, tumbling, result.setup.residues, result.setup.experiment, result.setup.method)
+    return len(result.chosen) * len(result.starts.model)
+
+
 def _modes(s: Setup, diffusion: np.ndarray) -> Tumbling:
     return Tumbling.of(diffusion, collapse=s.method.collapse)
 
 
-def _select(s: Setup, tumbling: Tumbling, tau_c: float, options: AnalysisOptions) -> Outcome:
+def _select(
+    s: Setup, tumbling: Tumbling, tau_c: float, options: AnalysisOptions, near: Outcome | None = None
+) -> Outcome:
+    """Fit and judge all models at one tumbling, from many starts or from the solutions of an outcome nearby."""
     made = s.starts(tau_c)
-    fits = fit_models(made, tumbling, s.residues, s.experiment, s.method)
+    arguments = (made, tumbling, s.residues, s.experiment, s.method)
+    fits = fit_models(*arguments) if near is None else polish(near.fits.x, *arguments)
     count = np.sum(s.residues.w > 0, axis=1)
     values = criterion(fits.chi2, made.count(), count, options.select)
     tm = fits.x[..., PARAMETERS.index("tm")] if s.method.local else np.full(fits.chi2.shape, tau_c)
@@ -435,7 +459,8 @@ def _global(
             break
         previous = (outcome.chosen, core)
         best = _refit(s, best, outcome, core)
-        outcome = _select(s, _modes(s, best.diffusion), correlation_time(best.diffusion), options)
+        outcome = _select(s, _modes(s, best.diffusion), correlation_time(best.diffusion), options, outcome)
+    outcome = _select(s, _modes(s, best.diffusion), correlation_time(best.diffusion), options)
     return best, outcome, core
 
 
@@ -460,6 +485,8 @@ def _tensor_starts(shape: Shape, data: RelaxationData, s: Setup, rough: float, r
     if use.sum() >= 6:
         shown = quadric(times[use], s.residues.nh[use])
         out.append(shown / np.trace(shown) / (2 * rough))
+        if use.sum() >= ENOUGH:
+            return out
     for axis in np.eye(3):
         factor = 0.75 if shape == "oblate" else 1.3
         d = np.eye(3) + (factor - 1) * np.outer(axis, axis)

@@ -9,6 +9,7 @@ from consilience.nmr.modelfree import PARAMETERS
 from consilience.nmr.residuefit import Experiment, Measured, Method, Tumbling, jacobians
 
 NOMINAL = {"s2f": 1.0, "s2s": 0.85, "tf": 0.0, "ts": 0.03, "rex": 1.0}
+MOST = 20.0  # nats
 TARGETS = {"S2": "s2s", "Rex": "rex", "CSA": "csa", "tau_c": "tm"}
 
 
@@ -27,7 +28,7 @@ def expected_information(
 
     For a typical residue (S2 0.85, te 30 ps, Rex 1 s^-1) with the data's own errors, at isotropic tumbling of tau_c ns;
     S2, te, Rex, CSA and its angle are free, the last two with their priors; so is the tumbling time of each residue
-    (`local`), or one tumbling time of all. Kinds without which nothing is determined give infinity, written as 1e3.
+    (`local`), or one tumbling time of all. More than 20 nats, as where a quantity is undetermined without a kind, are 20.
     """
     free = tuple(PARAMETERS.index(p) for p in ("s2s", "ts", "rex", "tm", "csa", "theta"))
     everything = Method(free, True, method.own_axis, method.constants)
@@ -64,6 +65,6 @@ def expected_information(
         without = sigmas(kinds != kind)
         gain = np.median(np.log(without / with_all), axis=0)
         out[kind] = {
-            name: float(np.clip(gain[free.index(PARAMETERS.index(p))], 0.0, 1e3)) for name, p in TARGETS.items()
+            name: float(np.clip(gain[free.index(PARAMETERS.index(p))], 0.0, MOST)) for name, p in TARGETS.items()
         }
     return out

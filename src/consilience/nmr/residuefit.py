@@ -20,14 +20,23 @@ STEPS, NEWTON = 30, 6
 
 
 class Tumbling(NamedTuple):
-    """Modes of a tensor that is held: rates (k,) rad^2/ns; axes (3, 3) whose rows are the frame of `basis`.
+    """Modes of a tensor that is held: rates (k,) rad^2/ns; basis (5, 5): eigenvectors of the operator as rows.
 
-    `basis` (k, 5): eigenvectors of the diffusion operator as rows. One mode of isotropic tumbling has no direction: its
-    basis is empty (1, 0).
+    `group` (k, 5) adds up the weights of eigenvectors with one rate. One mode of isotropic tumbling has no direction:
+    its basis is empty (1, 0).
     """
 
     rates: np.ndarray
     basis: np.ndarray
+    group: np.ndarray = np.eye(5)
+
+    def merged(self) -> Tumbling:
+        """The same tumbling with equal rates (axial: three of five) taken together: fewer Lorentzians."""
+        if self.basis.shape[1] == 0:
+            return self
+        same = np.abs(self.rates[:, None] - self.rates) <= 1e-10 * self.rates.max()
+        first = np.flatnonzero([not same[i, :i].any() for i in range(len(self.rates))])
+        return Tumbling(self.rates[first], self.basis, same[first].astype(float))
 
     @classmethod
     def of(cls, diffusion: np.ndarray, collapse: bool = True) -> Tumbling:
@@ -99,7 +108,8 @@ def _weights(tumbling: Tumbling, residue: Measured, theta, own_axis: bool):
     a = jnp.asarray(tumbling.basis) @ components(residue.nh)
     axis = jnp.cos(theta) * residue.nh + jnp.sin(theta) * residue.tilt
     b = jnp.asarray(tumbling.basis) @ components(axis)
-    return a * a, b * b if own_axis else a * a, a * b
+    group = jnp.asarray(tumbling.group)
+    return group @ (a * a), group @ (b * b if own_axis else a * a), group @ (a * b)
 
 
 def residue_rates(x, tumbling: Tumbling, residue: Measured, experiment: Experiment, method: Method) -> Rates:
@@ -137,7 +147,9 @@ def _residuals(moving, x, tumbling, residue, experiment, method):
     return jnp.concatenate([r, prior])
 
 
-def _one(x, lower, upper, tumbling, residue, experiment, method, steps, newton) -> tuple[jax.Array, jax.Array]:
+def _one(
+    x, lower, upper, tumbling, residue, experiment, method, steps, newton, damping=1e-2
+) -> tuple[jax.Array, jax.Array]:
     """(x (8,), chi2) from one start."""
     if not method.active:
         return x, jnp.sum(_residuals(x[:0], x, tumbling, residue, experiment, method) ** 2)
@@ -146,7 +158,7 @@ def _one(x, lower, upper, tumbling, residue, experiment, method, steps, newton) 
     def residuals(moving):
         return _residuals(moving, x, tumbling, residue, experiment, method)
 
-    done: Bounded = least_squares(residuals, x[i], lower[i], upper[i], steps=steps, newton=newton)
+    done: Bounded = least_squares(residuals, x[i], lower[i], upper[i], steps=steps, newton=newton, damping=damping)
     return x.at[i].set(done.x), 2 * done.value
 
 
@@ -156,9 +168,11 @@ def _all_starts(x, lower, upper, tumbling, residues, experiment, method):
     return jax.vmap(over_starts, (None, None, None, 0))(x, lower, upper, residues)
 
 
-@partial(jax.jit, static_argnames=("method", "steps", "newton"))
-def _refine(x, lower, upper, tumbling, residues, experiment, method, steps, newton):
-    each = jax.vmap(lambda a, b, c, r: _one(a, b, c, tumbling, r, experiment, method, steps, newton), (0, 0, 0, 0))
+@partial(jax.jit, static_argnames=("method", "steps", "newton", "damping"))
+def _refine(x, lower, upper, tumbling, residues, experiment, method, steps, newton, damping):
+    each = jax.vmap(
+        lambda a, b, c, r: _one(a, b, c, tumbling, r, experiment, method, steps, newton, damping), (0, 0, 0, 0)
+    )
     return each(x, lower, upper, residues)
 
 
@@ -176,15 +190,20 @@ def fit_models(
 ) -> ResidueFits:
     """Fit all models to all residues (arrays of `residues` have a leading axis n)."""
     x, chi2 = _all_starts(starts.x, starts.lower, starts.upper, tumbling, residues, experiment, method)
-    x, chi2 = np.asarray(x), np.asarray(chi2)
-    n, count = len(chi2), len(starts.models)
+    x, chi2, count = np.asarray(x), np.asarray(chi2), len(starts.models)
     best = np.stack(
         [np.flatnonzero(starts.model == k)[np.argmin(chi2[:, starts.model == k], axis=1)] for k in range(count)], 1
     )
-    x = np.take_along_axis(x, best[..., None], 1)
+    return polish(np.take_along_axis(x, best[..., None], 1), starts, tumbling, residues, experiment, method)
+
+
+def polish(
+    x: np.ndarray, starts: Starts, tumbling: Tumbling, residues: Measured, experiment: Experiment, method: Method
+) -> ResidueFits:
+    """Solutions of all models near x (n, models, 8), to full precision: for a tensor that has changed a little."""
+    n, count = x.shape[:2]
     first = np.array([np.flatnonzero(starts.model == k)[0] for k in range(count)])
     lower, upper = starts.lower[first], starts.upper[first]
-    # a fixed parameter keeps the value of its own start (the local tumbling time is the only one that differs)
     flat = jax.tree.map(lambda a: np.repeat(np.asarray(a), count, axis=0), residues)
     x, chi2 = refine(
         x.reshape(n * count, -1),
@@ -200,9 +219,11 @@ def fit_models(
     return ResidueFits(x.reshape(n, count, -1), chi2.reshape(n, count), lower, upper)
 
 
-def refine(x, lower, upper, tumbling, residues, experiment, method, *, steps: int = 12, newton: int = 0):
+def refine(
+    x, lower, upper, tumbling, residues, experiment, method, *, steps: int = 12, newton: int = 0, damping: float = 1e-2
+):
     """Solutions (b, 8) and chi2 (b,) from one start for each of b problems; `residues` has a leading axis b."""
-    x, chi2 = _refine(x, lower, upper, tumbling, residues, experiment, method, steps, newton)
+    x, chi2 = _refine(x, lower, upper, tumbling, residues, experiment, method, steps, newton, damping)
     return np.asarray(x), np.asarray(chi2)
 
 

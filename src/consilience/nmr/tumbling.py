@@ -40,9 +40,14 @@ def tensor_of(q: np.ndarray, shape: Shape) -> np.ndarray:
 
 
 def _tensor_slope(q: np.ndarray, shape: Shape) -> np.ndarray:
-    """(9, |q|) derivative of the tensor's elements, by central differences (good to 1e-9)."""
+    """(6, |q|) derivative of the tensor's elements xx yy zz xy xz yz, by central differences (good to 1e-9)."""
     steps = 1e-5 * np.eye(len(q))
-    return np.stack([(tensor_of(q + d, shape) - tensor_of(q - d, shape)).ravel() / 2e-5 for d in steps], 1)
+    return np.stack([six(tensor_of(q + d, shape) - tensor_of(q - d, shape)) / 2e-5 for d in steps], 1)
+
+
+def six(tensor: np.ndarray) -> np.ndarray:
+    """(6,) elements xx yy zz xy xz yz of a symmetric (3, 3)."""
+    return tensor[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
 
 
 def numbers_of(diffusion: np.ndarray, shape: Shape) -> np.ndarray:
@@ -61,15 +66,15 @@ def numbers_of(diffusion: np.ndarray, shape: Shape) -> np.ndarray:
 
 
 @partial(jax.jit, static_argnames=("method",))
-def _tensor_jacobian(diffusion, x, residues: Measured, experiment: Experiment, method: Method):
-    """Derivative (n, m, 9) of the weighted residuals with respect to the tensor's elements, other parameters held."""
+def tensor_jacobian(elements, x, residues: Measured, experiment: Experiment, method: Method):
+    """Derivative (n, m, 6) of the weighted residuals in the tensor's elements (xx yy zz xy xz yz), the rest held."""
     s2f, s2s, tf, ts, rex, _, csa, theta = (x[:, k] for k in range(8))
     u = residues.nh
     v = jnp.cos(theta)[:, None] * u + jnp.sin(theta)[:, None] * residues.tilt
     omega = jnp.asarray(experiment.omega)
 
     def weighted(elements):
-        tensor = elements.reshape(3, 3)
+        tensor = elements[jnp.array([[0, 3, 4], [3, 1, 5], [4, 5, 2]])]
         dipole, shielding, cross = spectral_densities(tensor, u, v, omega, s2f * s2s, ts, s2f, tf)
         shielding = shielding if method.own_axis else dipole
         exchange = rex[:, None] * jnp.asarray(experiment.growth)
@@ -77,7 +82,7 @@ def _tensor_jacobian(diffusion, x, residues: Measured, experiment: Experiment, m
         table = jnp.stack(list(found), -1)  # (n, f, kinds)
         return residues.w * table[:, experiment.field, experiment.kind]
 
-    return jax.jacfwd(weighted)(diffusion.ravel())
+    return jax.jacfwd(weighted)(elements)
 
 
 class Joint(NamedTuple):
@@ -147,7 +152,7 @@ def _solve_inner(q, x, lower, upper, residues, experiment, shape, method) -> tup
 def _assemble(q, x, lower, upper, chi2, residues, experiment, shape, method) -> Joint:
     tumbling = Tumbling.of(tensor_of(q, shape), collapse=method.collapse)
     r, own = (np.asarray(a) for a in jacobians(x, tumbling, residues, experiment, method))
-    slope = np.asarray(_tensor_jacobian(tensor_of(q, shape), x, residues, experiment, method))
+    slope = np.asarray(tensor_jacobian(six(tensor_of(q, shape)), x, residues, experiment, method))
     outer = slope @ _tensor_slope(q, shape)
     outer = np.concatenate([outer, np.zeros((len(r), r.shape[1] - outer.shape[1], outer.shape[2]))], 1)
     active = list(method.active)

@@ -59,7 +59,7 @@ def monte_carlo(
     x, lower, upper, tumbling, residues, experiment, method, *, samples: int, seed: int, chunk: int = 50_000
 ) -> np.ndarray:
     """Refitted parameters (samples, n, 8): noise of the data's own errors on the back-calculated values."""
-    rng = np.random.default_rng(seed)
+    rng, tumbling = np.random.default_rng(seed), tumbling.merged()
     n, m = residues.y.shape
     centre = np.asarray(back_calculate(x, tumbling, residues, experiment, method))
     sigma = np.where(residues.w > 0, 1 / np.where(residues.w > 0, residues.w, 1.0), 0.0)
@@ -76,7 +76,8 @@ def monte_carlo(
             return np.tile(a, (at_once, *([1] * (a.ndim - 1))))
 
         many = Measured(y, repeat(residues.w), repeat(residues.nh), repeat(residues.tilt))
-        found, _ = refine(repeat(x), repeat(lower), repeat(upper), tumbling, many, experiment, method, steps=20)
+        start = (repeat(x), repeat(lower), repeat(upper))
+        found, _ = refine(*start, tumbling, many, experiment, method, steps=6, damping=1e-4)
         out.append(found.reshape(at_once, n, -1)[:s])
     return np.concatenate(out)
 

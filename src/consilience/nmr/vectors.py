@@ -25,9 +25,13 @@ _SAME = {
 
 @dataclass(frozen=True)
 class AmideVectors:
-    """`vectors` (n, 3): unit N->H in the model's frame, NaN where there is none; `placed` (n,) bool: H was placed."""
+    """`vectors` (n, 3): unit N->H in the model's frame, NaN where there is none; `placed` (n,) bool: H was placed.
+
+    `tilt` (n, 3): unit vectors perpendicular to N->H, in the peptide plane on the side of C'(i-1); NaN without it.
+    """
 
     vectors: np.ndarray
+    tilt: np.ndarray
     placed: np.ndarray
     chains: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
@@ -67,6 +71,7 @@ def amide_vectors(structure: Structure, residues: Sequence[Residue]) -> AmideVec
     sites = {name: s for name, s in sites.items() if s}
     chain_of, notes = _choose_chains(sites, residues, structure.source)
     vectors = np.full((len(residues), 3), np.nan)
+    tilt = np.full((len(residues), 3), np.nan)
     placed = np.zeros(len(residues), bool)
     seen = _Seen()
     for i, r in enumerate(residues):
@@ -93,10 +98,12 @@ def amide_vectors(structure: Structure, residues: Sequence[Residue]) -> AmideVec
             (seen.placed if placed[i] else seen.no_n).append(where)
         else:
             seen.starts.append(where)
+        if site.previous_c is not None:
+            tilt[i] = _tilt(vectors[i], site.previous_c - site.atoms["N"])
     shift = _shift(sites, chain_of, residues, seen)
     notes += _report(seen, shift, structure.source, len(residues))
     used = tuple(dict.fromkeys(c for c in chain_of.values() if c))
-    return AmideVectors(vectors, placed, used, tuple(notes))
+    return AmideVectors(vectors, tilt, placed, used, tuple(notes))
 
 
 class _Seen:
@@ -160,6 +167,13 @@ def _placed(n: np.ndarray, ca: np.ndarray, c: np.ndarray) -> np.ndarray:
     u = -(a / la + b / lb)
     length = float(np.linalg.norm(u))
     return u / length if length > 0.1 else np.full(3, np.nan)
+
+
+def _tilt(nh: np.ndarray, towards: np.ndarray) -> np.ndarray:
+    """Unit part of a vector perpendicular to nh; NaN where there is none."""
+    side = towards - (towards @ nh) * nh
+    length = float(np.linalg.norm(side))
+    return side / length if length > 0.05 else np.full(3, np.nan)
 
 
 def _choose_chains(

@@ -1,0 +1,28 @@
+"""Prepare JAX for a job of the command line: float64, the XLA guard, the compilation cache."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+def prepare_jax() -> None:
+    """Float64, the XLA guard, and the compilation cache in a private folder of the user's."""
+    from consilience._xla import guard
+
+    guard()
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        cache = root / "consilience" / "xla"
+        try:
+            cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+            cache.chmod(stat.S_IRWXU)
+        except OSError:
+            return
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
