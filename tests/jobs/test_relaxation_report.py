@@ -13,7 +13,7 @@ from consilience.examples import example_path
 from consilience.jobs.relaxation_axis import residue_axis
 from consilience.jobs.relaxation_figures import agreement_plots, dynamics_plots, rate_plots
 from consilience.jobs.relaxation_report import cards, expected_time, relaxation_page, tensor_arrows
-from consilience.jobs.relaxation_tables import outlier_table, tumbling_table
+from consilience.jobs.relaxation_tables import held_out_table, outlier_table, tumbling_table
 from consilience.nmr.analysis import Analysis, AnalysisOptions, analyse
 from consilience.nmr.data import KINDS, Column, RelaxationData, Residue
 from consilience.nmr.diffusion import principal_axes, tensor
@@ -40,8 +40,8 @@ def structure() -> Structure:
 
 
 def simulated(structure: Structure, kinds=("R1", "R2", "NOE"), chain: str = "") -> RelaxationData:
-    """Residues 3 to 14 at two fields, 2 % errors without noise, one value ten errors off."""
-    residues = tuple(Residue(n, "", chain) for n in range(3, 15))
+    """Residues 22 to 33 at two fields, 2 % errors without noise, one value ten errors off."""
+    residues = tuple(Residue(n, "", chain) for n in range(22, 34))
     nh = amide_vectors(structure, residues).vectors
     found = predict_rates(1.02 * nh, D, np.array(FIELDS), s2=S2, te=0.02)
     columns = tuple(Column(k, f, "made up") for k in kinds for f in FIELDS)
@@ -73,6 +73,7 @@ def summary_of(result: Analysis) -> dict[str, Any]:
         "models": {m: names.count(m) for m in set(names)},
         "information": result.information,
         "fits_per_s": 1000.0,
+        "scores": {"nmr.R1": {"work": {"n": 3, "chi2_per_datum": 1.0, "rms": 0.1}, "steer": {}, "free": {}}},
     }
 
 
@@ -115,8 +116,8 @@ def test_sections_and_cards(page):
 
 def test_plots_hold_what_was_measured(result, structure):
     axis = residue_axis(result.data.residues, structure)
-    assert list(axis.x) == list(range(3, 15)) and axis.names[0].endswith(" 3") and len(axis.names[0]) == 5
-    assert axis.goto[0] == Goto("A", 3) and any(s["type"] == "rect" for s in axis.strip)
+    assert list(axis.x) == list(range(22, 34)) and axis.names[0].endswith(" 22") and len(axis.names[0]) == 6
+    assert axis.goto[0] == Goto("A", 22) and any(s["type"] == "rect" for s in axis.strip)
     r1 = rate_plots(result, axis)[0]
     points = r1.traces[0]
     np.testing.assert_allclose(points["y"], result.data.value[:, 0])
@@ -132,7 +133,7 @@ def test_plots_hold_what_was_measured(result, structure):
 def test_the_outlier_is_named_and_leads_to_the_view(result, structure):
     table = outlier_table(result, residue_axis(result.data.residues, structure))
     worst = table.rows[0]
-    assert worst.goto == Goto("A", 7) and worst.cells[1:3] == ("R₁", "800 MHz")
+    assert worst.goto == Goto("A", 26) and worst.cells[1:3] == ("R₁", "800 MHz")
     assert 3 < worst.cells[6] <= 10
 
 
@@ -188,6 +189,13 @@ def test_hostile_names_stay_text_and_the_size_is_bounded(result, structure):
     assert "<img" not in html.split("<body>")[1].split('id="page-data"')[0]
     assert "<script>window" not in html and "&lt;img" in html
     assert len(html.encode()) < 4_000_000
+
+
+def test_rates_that_were_held_out_are_scored(result):
+    free = {"n": 12, "chi2_per_datum": 1.5, "rms": 0.1}
+    table = held_out_table({"nmr.etaxy": {"work": {}, "steer": {}, "free": free}, **summary_of(result)["scores"]})
+    assert table is not None and [r[:3] for r in table.rows] == [("η xy", 12, 1.5)]
+    assert held_out_table(summary_of(result)["scores"]) is None
 
 
 def test_expected_times():

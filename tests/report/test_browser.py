@@ -164,6 +164,10 @@ def test_model_and_maps_are_drawn(seen):
     assert seen["after"]["share"] > 0.01 and seen["after"]["colours"] > 50
 
 
+def test_arrows_are_drawn_and_can_be_hidden(seen):
+    assert seen["before"]["share"] > seen["bare"]["share"] > 0.01
+
+
 def test_contours_lie_where_the_density_is(seen):
     points = np.array(seen["mesh"]).reshape(-1, 3)
     assert len(points) > 100

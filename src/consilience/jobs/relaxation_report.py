@@ -31,6 +31,7 @@ from consilience.jobs.relaxation_tables import (
     consistency_table,
     correlation_table,
     dynamics_table,
+    held_out_table,
     kinds_table,
     outlier_table,
     residuals,
@@ -76,7 +77,7 @@ def relaxation_page(
         _rates(result, axis),
         _dynamics(result, axis, summary),
         *([_in_structure(result, structure)] if structure is not None else []),
-        _agreement(result, axis),
+        _agreement(result, axis, summary),
         _densities(result, axis),
         _information(result, summary),
         _fields(result),
@@ -131,7 +132,7 @@ def cards(result: Analysis, summary: Mapping[str, Any], structure: Structure | N
         Card(
             "χ² per degree of freedom",
             reduced,
-            f"χ² {format_value(summary.get('chi2'))}",
+            f"χ² {format_value(summary.get('chi2'))}" + ("" if reduced is not None else ", no freedom left"),
             None if reduced is None else band(abs(float(np.log(max(reduced, 1e-12)))), 0.7, 1.4),
             "near 1 (0.5-2); above: errors too small or fields that disagree, below: errors too large",
             digits=2,
@@ -313,11 +314,12 @@ def tensor_arrows(result: Analysis, structure: Structure) -> tuple[Arrow, ...]:
     return tuple(out)
 
 
-def _agreement(result: Analysis, axis: ResidueAxis) -> Section:
+def _agreement(result: Analysis, axis: ResidueAxis, summary: Mapping[str, Any]) -> Section:
     text = "Values of all residues against the fit. A pattern that all residues share points at the data or the tensor."
     blocks = (
         *agreement_plots(result, axis),
         agreement_table(result),
+        *((free,) if (free := held_out_table(summary.get("scores") or {})) is not None else ()),
         outlier_table(result, axis),
         worst_table(result, axis),
     )

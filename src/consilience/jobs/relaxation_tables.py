@@ -108,6 +108,27 @@ def agreement_table(result: Analysis) -> Table:
     return Table(columns, tuple(rows), "Agreement by data set (Q: r.m.s. difference over r.m.s. of the values)")
 
 
+def held_out_table(scores: Mapping[str, Any]) -> Table | None:
+    """Rates that were fitted against rates that were held out, by kind; None where nothing was held out."""
+    rows = []
+    for name, sets in scores.items():
+        free, work = sets.get("free") or {}, sets.get("work") or {}
+        if free.get("n"):
+            cells = (free["n"], free.get("chi2_per_datum"), free.get("rms"), work.get("n"), work.get("chi2_per_datum"))
+            rows.append((PLAIN.get(name.removeprefix("nmr."), name), *cells))
+    if not rows:
+        return None
+    columns = (
+        "rate",
+        "n held out",
+        Column("χ²/n held out", digits=2),
+        Column("r.m.s. difference held out"),
+        "n fitted",
+        Column("χ²/n fitted", digits=2),
+    )
+    return Table(columns, tuple(rows), "Rates that no fit has seen")
+
+
 def residuals(result: Analysis) -> np.ndarray:
     """(n, m) (measured - back-calculated) / sigma; NaN where nothing was measured."""
     known = result.data.measured
