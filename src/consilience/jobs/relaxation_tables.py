@@ -42,7 +42,8 @@ def tumbling_table(result: Analysis) -> Table:
     """Correlation time, principal values, ratio and direction of the unique axis with their errors."""
     errors: Mapping[str, float | None] = result.tumbling.errors() if result.tumbling else {}
     axes = result.axes
-    rows: list[tuple[Any, ...]] = [("τc = 1/(2 tr D)", result.tau_c, errors.get("tau_c"), "ns")]
+    label = "τm, median over the residues" if result.diffusion is None else "τc = 1/(2 tr D)"
+    rows: list[tuple[Any, ...]] = [(label, result.tau_c, errors.get("tau_c"), "ns")]
     if axes is not None:
         spread = value_errors(result.tumbling)
         for name, d, e in zip(AXES, axes.values, spread, strict=True):
