@@ -25,8 +25,8 @@ class Bounded(NamedTuple):
     damping: jax.Array
 
 
-def held(x: jax.Array, gradient: jax.Array, lower: jax.Array, upper: jax.Array) -> jax.Array:
-    """(k,) bool: at a bound with a gradient that pushes outwards, or without any room."""
+def held(x, gradient, lower, upper):
+    """(..., k) bool: at a bound with a gradient that pushes outwards, or without any room; any array library."""
     return ((x <= lower) & (gradient >= 0)) | ((x >= upper) & (gradient <= 0)) | (upper <= lower)
 
 

@@ -15,6 +15,7 @@ from consilience.jobs.options import RelaxationOptions, RunOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
 from consilience.jobs.relaxation_inputs import RelaxationInputs, load_relaxation
 from consilience.jobs.runtime import prepare_jax
+from consilience.nmr.modelfree import parse_models
 
 TOLERANCE = 1e-6  # of a gradient check
 
@@ -40,26 +41,28 @@ def relaxation(
     Raises InputError for bad input before anything is written.
     """
     options, run = options or RelaxationOptions(), run or RunOptions()
+    models = parse_models(options.models)
     inputs = load_relaxation(files, options)
     folder = open_folder("relaxation", Path(inputs.data.files[0]).name.split(".")[0], run, inputs.paths)
     prepare_jax()
     with interruptible(folder):
-        return _relaxation(inputs, options, folder)
+        return _relaxation(inputs, options, models, folder)
 
 
-def _relaxation(inputs: RelaxationInputs, options: RelaxationOptions, folder: OutputFolder) -> RelaxationResult:
+def _relaxation(
+    inputs: RelaxationInputs, options: RelaxationOptions, models: tuple[str, ...], folder: OutputFolder
+) -> RelaxationResult:
     from consilience.jobs.relaxation_files import write_files
     from consilience.jobs.relaxation_summary import relaxation_summary
     from consilience.nmr.analysis import AnalysisOptions, analyse
     from consilience.nmr.gradients import check_derivatives
-    from consilience.nmr.modelfree import parse_models
 
     config = {f.name: getattr(options, f.name) for f in fields(options)}
     choices = AnalysisOptions(
         diffusion=options.diffusion,
         tau_c=options.tau_c,
         tensor=inputs.tensor,
-        models=parse_models(options.models),
+        models=models,
         select=options.select,
         csa=options.csa,
         csa_angle=options.csa_angle,

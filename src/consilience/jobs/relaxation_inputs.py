@@ -59,7 +59,7 @@ def load_relaxation(files: Sequence[str | Path], options: RelaxationOptions) -> 
     amides = amide_vectors(structure, data.residues) if structure is not None else None
     free = np.array([c.kind in options.without for c in data.columns], bool)
     work = data.select(columns=~free)
-    some = work.measured.any(axis=1)
+    some = np.array([bool(row.any()) for row in work.measured], bool)
     data, work = data.select(rows=some), work.select(rows=some)
     if amides is not None:
         amides = replace(amides, vectors=amides.vectors[some], tilt=amides.tilt[some], placed=amides.placed[some])

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from consilience.examples import example_path
-from consilience.jobs.options import RefineOptions, RunOptions
+from consilience.jobs.options import RefineOptions, RelaxationOptions, RunOptions
 from consilience.jobs.output import interruptible, open_folder
 from consilience.jobs.refine import refine
+from consilience.jobs.relaxation import relaxation
 from consilience.structure.read import read_structure
 
-NEXT = "consil refine model.pdb data.mtz"
+NEXT = "consil refine model.pdb data.mtz, or consil relaxation rates.csv model.pdb"
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,18 @@ def tour(*, run: RunOptions | None = None) -> TourResult:
         start, data = example_path("crystal/start.pdb"), example_path("crystal/data.mtz")
         done = refine([start, data], options=RefineOptions(adp="iso"), run=inside)
         results = _crystal(done.refined, done.summary)
-        for r in results:
-            mark = "" if r["ok"] else "  (worse than expected)"
-            folder.log(f"  {r['quantity']}: {r['found']:.3f} {r['unit']}, true {r['true']:.3f}{mark}")
+        _tell(folder, results)
+        folder.log("dynamics from simulated relaxation data of the same protein")
+        inside = replace(inside, output=folder.path / "relaxation")
+        rates, model = example_path("relaxation/rates.csv"), example_path("crystal/true.pdb")
+        moved = relaxation([rates, model], options=RelaxationOptions(diffusion="axial", models="m1..m5"), run=inside)
+        dynamics = _relaxation(moved.analysis)
+        _tell(folder, dynamics)
+        results += dynamics
         _report(folder.path / "report.html", done.refined, results, done.summary)
         status = "ok" if all(r["ok"] for r in results) else "checks_failed"
-        summary = folder.write_summary({"status": status, "results": results, "scores": done.summary["scores"]})
+        scores = {**done.summary["scores"], **moved.summary["scores"]}
+        summary = folder.write_summary({"status": status, "results": results, "scores": scores})
         folder.log(f"report: {folder.path / 'report.html'}; for your own data: {NEXT}")
     return TourResult(summary, folder.path)
 
@@ -58,19 +65,47 @@ def _crystal(refined: Any, summary: dict[str, Any]) -> list[dict[str, Any]]:
     agreement = float(np.corrcoef(refined.structure.b_iso[solute], true.b_iso[solute])[0, 1])
     k_sol, b_sol = truth.get("k_sol", 0.0), truth.get("b_sol", truth.get("B_sol", 0.0))
 
-    def row(quantity: str, value: float, expected: float, unit: str, ok: bool) -> dict[str, Any]:
-        return {
-            "job": "refine", "quantity": quantity, "found": float(value), "true": float(expected), "unit": unit,
-            "ok": bool(ok),
-        }  # fmt: skip
+    return [
+        _row("refine", "coordinate error at the start", begun, 0.0, "Å", True),
+        _row("refine", "coordinate error", found, 0.0, "Å", found < 0.5 * begun),
+        _row("refine", "correlation of B with the truth", agreement, 1.0, "", agreement > 0.7),
+        _row("refine", "k_sol", summary["k_sol"], k_sol, "e/Å³", abs(summary["k_sol"] - k_sol) < 0.15),
+        _row("refine", "B_sol", summary["b_sol"], b_sol, "Å²", True),
+    ]
+
+
+def _relaxation(analysis: Any) -> list[dict[str, Any]]:
+    truth = json.loads(example_path("relaxation/truth.json").read_text())
+    true = np.array([truth["residues"][str(r.number)]["S2"] for r in analysis.data.residues])
+    error = float(np.sqrt(np.mean((analysis.s2 - true) ** 2)))
+    agreement = float(np.corrcoef(analysis.s2, true)[0, 1])
+    theta, phi = truth["theta"], truth["phi"]
+    axis = np.array([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)])
+    off = float(np.degrees(np.arccos(min(1.0, abs(axis @ analysis.axes.axes[2])))))
+    tau, ratio = analysis.tau_c, analysis.axes.ratio
+
+    def row(quantity: str, found: float, expected: float, unit: str, ok: bool) -> dict[str, Any]:
+        return _row("relaxation", quantity, found, expected, unit, ok)
 
     return [
-        row("coordinate error at the start", begun, 0.0, "Å", True),
-        row("coordinate error", found, 0.0, "Å", found < 0.5 * begun),
-        row("correlation of B with the truth", agreement, 1.0, "", agreement > 0.7),
-        row("k_sol", summary["k_sol"], k_sol, "e/Å³", abs(summary["k_sol"] - k_sol) < 0.15),
-        row("B_sol", summary["b_sol"], b_sol, "Å²", True),
+        row("tau_c", tau, truth["tau_c_ns"], "ns", abs(tau / truth["tau_c_ns"] - 1) < 0.05),
+        row("D_par / D_perp", ratio, truth["ratio"], "", abs(ratio - truth["ratio"]) < 0.25),
+        row("angle of the tensor's axis to the true one", off, 0.0, "°", off < 12),
+        row("error of S2 (r.m.s.)", error, 0.0, "", error < 0.04),
+        row("correlation of S2 with the truth", agreement, 1.0, "", agreement > 0.95),
     ]
+
+
+def _row(job: str, quantity: str, found: float, true: float, unit: str, ok: bool) -> dict[str, Any]:
+    return {
+        "job": job, "quantity": quantity, "found": float(found), "true": float(true), "unit": unit, "ok": bool(ok)
+    }  # fmt: skip
+
+
+def _tell(folder: Any, results: list[dict[str, Any]]) -> None:
+    for r in results:
+        mark = "" if r["ok"] else "  (worse than expected)"
+        folder.log(f"  {r['quantity']}: {r['found']:.3f} {r['unit']}, true {r['true']:.3f}{mark}")
 
 
 def _report(path: Path, refined: Any, results: list[dict[str, Any]], summary: dict[str, Any]) -> None:
@@ -79,4 +114,4 @@ def _report(path: Path, refined: Any, results: list[dict[str, Any]], summary: di
 
     known = {r["quantity"]: (r["found"], r["true"], r["unit"]) for r in results}
     page = refinement_page(replace(refined, truth=known), summary)
-    write_page(path, replace(page, title="Tour: a simulated crystal", next_command=NEXT))
+    write_page(path, replace(page, title="Tour: a simulated crystal, and its protein in solution", next_command=NEXT))

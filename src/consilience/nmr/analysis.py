@@ -39,6 +39,7 @@ from consilience.nmr.uncertainty import Spread, laplace, monte_carlo, monte_carl
 
 ROUNDS = 8
 ENOUGH = 20  # local times that tell where to start a tensor
+RIVAL = 4.0  # chi2 by which prolate and oblate must differ to be told apart
 SIGNIFICANCE = 1e-3  # of the F test for a more general tensor
 PRIOR_SIGMA = (10.0, np.radians(4.0))  # of the CSA (ppm) and of its angle, where eta is measured
 FEWEST_DIRECTIONS = {"iso": 3, "axial": 8, "rhombic": 12}
@@ -147,7 +148,7 @@ def setup(data: RelaxationData, vectors: np.ndarray | None, tilt: np.ndarray | N
     example = starts(options.models, 5.0, options.csa, angle, local=local, shielding=eta)
     known, directed = data.measured, np.zeros(n, bool)
     if vectors is not None:
-        directed = np.array([bool(np.isfinite(v).all()) for v in vectors])
+        directed = np.array([bool(np.isfinite(v).all()) for v in vectors], bool)
     collapse = local or options.diffusion == "iso" or options.tau_c is not None or not directed.any()
     method = Method(example.active, local, eta or options.csa_angle is not None, constants, collapse)
     nh = np.where(directed[:, None], 0.0 if vectors is None else np.nan_to_num(vectors), [0.0, 0.0, 1.0])
@@ -204,7 +205,9 @@ def analyse(
             p = next((t.p for t in tried if t.kind == k), None)
             say(text + (f", F test against the simpler p = {p:.1e}" if p is not None else ""))
         kind = next((t.kind for t in reversed(tried) if t.accepted), wanted[-1])
-        tumbling, outcome, core = results[kind]
+        tumbling, outcome, core, rival = results[kind]
+        if rival is not None:
+            findings.append(_ambiguous(tumbling, rival))
         diffusion = tumbling.diffusion
         if not tumbling.converged:
             what = f"the {kind} tensor did not converge"
@@ -281,6 +284,18 @@ def refit_speed(result: Analysis) -> int:
     return len(result.chosen) * len(result.starts.model)
 
 
+Global = tuple[TumblingFit, Outcome, np.ndarray, TumblingFit | None]
+
+
+def _ambiguous(best: TumblingFit, rival: TumblingFit) -> Finding:
+    return Finding(
+        "warn",
+        f"a {rival.shape} tensor fits the rigid residues as well as the {best.shape} one: the data do not decide",
+        found=f"{rival.shape}: ratio {rival.axes.ratio:.2f}, tau_c {correlation_time(rival.diffusion):.2f} ns",
+        fix="hold the tensor that other evidence supports with --tensor; order parameters change little",
+    )
+
+
 def _modes(s: Setup, diffusion: np.ndarray) -> Tumbling:
     return Tumbling.of(diffusion, collapse=s.method.collapse)
 
@@ -318,8 +333,11 @@ def _rigid(s: Setup, data: RelaxationData) -> np.ndarray:
     return rigid_residues(data.value, kinds, fields) & (np.sum(s.residues.w > 0, axis=1) >= 2)
 
 
-def _simplest(options: AnalysisOptions) -> str:
-    return "m1" if "m1" in options.models else options.models[0]
+def _simple_model(s: Setup, rigid: np.ndarray, options: AnalysisOptions) -> str:
+    """One model for all rigid residues: m2 where there are data enough for it, else m1."""
+    enough = np.median(np.sum(s.residues.w[rigid] > 0, axis=1)) > 2
+    wanted = ("m2", "m1") if enough else ("m1",)
+    return next((m for m in wanted if m in options.models), options.models[0])
 
 
 def _local_times(data: RelaxationData, s: Setup) -> np.ndarray:
@@ -381,7 +399,7 @@ class KindTest:
 def _compare_kinds(
     s: Setup,
     data: RelaxationData,
-    results: dict[str, tuple[TumblingFit, Outcome, np.ndarray]],
+    results: dict[str, Global],
     options: AnalysisOptions,
 ) -> list[KindTest]:
     """Is the more general tensor needed? F tests on one set of residues with one model, from the simple to the general.
@@ -392,9 +410,9 @@ def _compare_kinds(
 
     rigid = _rigid(s, data)
     counts = np.sum(s.residues.w > 0, axis=1)
-    simple = "m2" if "m2" in options.models and np.median(counts[rigid]) > 2 else _simplest(options)
+    simple = _simple_model(s, rigid, options)
     tests: list[KindTest] = []
-    for kind, (fit, outcome, _) in results.items():
+    for kind, (fit, outcome, *_) in results.items():
         k = options.models.index(simple)
         low, high = (np.tile(a[k], (len(rigid), 1)) for a in (outcome.fits.lower, outcome.fits.upper))
         residues = _silenced(s.residues, rigid)
@@ -426,27 +444,27 @@ def _only_directed(s: Setup, data: RelaxationData, kind: str, findings: list[Fin
     return replace(s, residues=part, directed=keep[keep]), data.select(rows=keep), [*findings, finding]
 
 
-def _global(
-    s: Setup, data: RelaxationData, rough: float, kind: str, options: AnalysisOptions
-) -> tuple[TumblingFit, Outcome, np.ndarray]:
+def _global(s: Setup, data: RelaxationData, rough: float, kind: str, options: AnalysisOptions) -> Global:
     """A tensor of one kind: from rigid residues first, then in turn with the choice of models until both stand still.
 
-    The tensor is fitted to the residues whose model has neither Rex nor slow motion, with those models.
+    The tensor is fitted to the residues whose model has neither Rex nor slow motion, with those models. Returns the
+    tensor, the models, the core (n,) bool, and a tensor of another shape that fits about as well (or None).
     """
     rigid = _rigid(s, data)
     if rigid.sum() < max(3, SIZE[SHAPES[kind][0]]):
         rigid = np.ones(len(rigid), bool)
     first = s.starts(rough)
-    row = np.flatnonzero(first.model == options.models.index(_simplest(options)))[0]
-    best: TumblingFit | None = None
+    row = np.flatnonzero(first.model == options.models.index(_simple_model(s, rigid, options)))[0]
+    by_shape: dict[str, TumblingFit] = {}
     for shape in SHAPES[kind]:
         for tensor in _tensor_starts(shape, data, s, rough, rigid):
             x, low, high = (np.tile(a[row], (len(rigid), 1)) for a in (first.x, first.lower, first.upper))
             residues = _silenced(s.residues, rigid)
             fit = fit_tensor(tensor, shape, x, low, high, residues, s.experiment, s.method, rtol=1e-7)
-            if best is None or fit.chi2 < best.chi2:
-                best = fit
-    assert best is not None
+            if shape not in by_shape or fit.chi2 < by_shape[shape].chi2:
+                by_shape[shape] = fit
+    best, *others = sorted(by_shape.values(), key=lambda fit: fit.chi2)
+    rival = next((fit for fit in others if fit.chi2 - best.chi2 < RIVAL), None)
     previous: tuple[np.ndarray, np.ndarray] | None = None
     outcome = _select(s, _modes(s, best.diffusion), correlation_time(best.diffusion), options)
     core = rigid
@@ -461,7 +479,7 @@ def _global(
         best = _refit(s, best, outcome, core)
         outcome = _select(s, _modes(s, best.diffusion), correlation_time(best.diffusion), options, outcome)
     outcome = _select(s, _modes(s, best.diffusion), correlation_time(best.diffusion), options)
-    return best, outcome, core
+    return best, outcome, core, rival
 
 
 def _silenced(residues: Measured, used: np.ndarray) -> Measured:

@@ -28,7 +28,7 @@ def expected_information(
 
     For a typical residue (S2 0.85, te 30 ps, Rex 1 s^-1) with the data's own errors, at isotropic tumbling of tau_c ns;
     S2, te, Rex, CSA and its angle are free, the last two with their priors; so is the tumbling time of each residue
-    (`local`), or one tumbling time of all. More than 20 nats, as where a quantity is undetermined without a kind, are 20.
+    (`local`), or one tumbling time of all. Gains are cut at 20 nats: the quantity is undetermined without that kind.
     """
     free = tuple(PARAMETERS.index(p) for p in ("s2s", "ts", "rex", "tm", "csa", "theta"))
     everything = Method(free, True, method.own_axis, method.constants)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from consilience.core.bounded import Bounded, held, least_squares
+from consilience.core.bounded import Bounded, least_squares
 from consilience.nmr.constants import R_NH, Constants, frequencies
 from consilience.nmr.data import KINDS, RelaxationData
 from consilience.nmr.diffusion import components, modes
@@ -245,8 +245,3 @@ def jacobians(x, tumbling: Tumbling, residues: Measured, experiment: Experiment,
         return residuals(a[i]), jax.jacfwd(residuals)(a[i])
 
     return jax.vmap(one)(x, residues)
-
-
-def at_bounds(x: np.ndarray, gradient: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """(…, k) bool: parameters that a bound holds."""
-    return np.asarray(held(*(jnp.asarray(a) for a in (x, gradient, lower, upper))))

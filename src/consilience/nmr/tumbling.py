@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from consilience.core.bounded import held
 from consilience.core.params import PositiveDefinite
 from consilience.nmr.diffusion import DiffusionKind, PrincipalAxes, correlation_time, principal_axes
 from consilience.nmr.rates import rates
-from consilience.nmr.residuefit import Experiment, Measured, Method, Tumbling, at_bounds, jacobians, refine
+from consilience.nmr.residuefit import Experiment, Measured, Method, Tumbling, jacobians, refine
 from consilience.nmr.spectral import spectral_densities
 
 Shape = Literal["iso", "prolate", "oblate", "rhombic"]
@@ -156,7 +157,7 @@ def _assemble(q, x, lower, upper, chi2, residues, experiment, shape, method) -> 
     outer = slope @ _tensor_slope(q, shape)
     outer = np.concatenate([outer, np.zeros((len(r), r.shape[1] - outer.shape[1], outer.shape[2]))], 1)
     active = list(method.active)
-    pinned = at_bounds(x[:, active], np.einsum("nmk,nm->nk", own, r), lower[:, active], upper[:, active])
+    pinned = held(x[:, active], np.einsum("nmk,nm->nk", own, r), lower[:, active], upper[:, active])
     own = np.where(pinned[:, None, :], 0.0, own)
     if own.shape[2]:
         coefficient = np.linalg.pinv(own, rcond=1e-10)

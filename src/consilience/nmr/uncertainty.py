@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from consilience.core.bounded import held
 from consilience.nmr.modelfree import PARAMETERS
 from consilience.nmr.residuefit import (
     Experiment,
     Measured,
     Method,
     Tumbling,
-    at_bounds,
     back_calculate,
     jacobians,
     refine,
@@ -37,7 +37,7 @@ def laplace(x, lower, upper, tumbling: Tumbling, residues: Measured, experiment:
         return Spread(sigma, correlation)
     r, jac = (np.asarray(a) for a in jacobians(x, tumbling, residues, experiment, method))
     active = np.array(method.active)
-    pinned = at_bounds(x[:, active], np.einsum("nmk,nm->nk", jac, r), lower[:, active], upper[:, active])
+    pinned = held(x[:, active], np.einsum("nmk,nm->nk", jac, r), lower[:, active], upper[:, active])
     for i in range(len(x)):
         free = np.flatnonzero(~pinned[i])
         if not len(free):
