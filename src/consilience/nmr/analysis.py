@@ -170,17 +170,21 @@ def analyse(
     tilt: np.ndarray | None = None,
     options: AnalysisOptions | None = None,
     say: Callable[[str], None] = lambda text: None,
+    tell: Callable[[Finding], None] = lambda finding: None,
 ) -> Analysis:
     """Fit tumbling and dynamics to relaxation data.
 
     `vectors`, `tilt` (n, 3): unit N-H directions and the direction perpendicular to them towards C' (NaN or None where
-    unknown; isotropic tumbling needs none). Raises InputError where the data cannot carry what is asked.
+    unknown; isotropic tumbling needs none). `say` takes progress, `tell` the findings as they are made: disagreement
+    between fields before anything is fitted. Raises InputError where the data cannot carry what is asked.
     """
     options = options or AnalysisOptions()
     findings: list[Finding] = []
     s = setup(data, vectors, tilt, options)
     rough = _start_time(data, s, options)
     comparisons, warned = compare_fields(data, constants_named(options.constants), rough)
+    for finding in warned:
+        tell(finding)
     findings += warned
     tried: list[KindTest] = []
     tumbling: TumblingFit | None = None
@@ -212,6 +216,8 @@ def analyse(
         if not tumbling.converged:
             what = f"the {kind} tensor did not converge"
             findings.append(Finding("warn", what, fix="hold it with --tau-c or --tensor"))
+    for finding in findings[len(warned) :]:
+        tell(finding)
     used = Tumbling(np.array([1 / rough]), np.zeros((1, 0))) if diffusion is None else _modes(s, diffusion)
     x = np.take_along_axis(outcome.fits.x, outcome.chosen[:, None, None], 1)[:, 0]
     lower, upper = outcome.fits.lower[outcome.chosen], outcome.fits.upper[outcome.chosen]
