@@ -24,7 +24,10 @@ from consilience.structure.read import read_structure  # noqa: E402
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("CONSIL_DATA", ROOT.parent / "shared" / "data")) / "nmr"
 RELAX_TAU = 10.595544757  # ns, held in the reference run of relax
-QUADRIC = (0.72561, 0.84029)  # theta and phi (rad) of the axis of ubiquitin in the frame of 1UBQ, published with quadric
+QUADRIC = (
+    0.72561,
+    0.84029,
+)  # theta and phi (rad) of the axis of ubiquitin in the frame of 1UBQ, published with quadric
 
 
 def rotation() -> np.ndarray:

@@ -140,7 +140,10 @@ def ubiquitin_tensor() -> None:
     row("D_par/D_perp", f"{ratio:.3f} +- {error['ratio']:.3f}", "1.12 to 1.21", 1.12 <= ratio <= 1.21)
     row("axis to quadric's (600 MHz data)", f"{axis_error(a):.1f} deg", "<= 5", axis_error(a) <= 5)
     chosen = analyse(data, vectors, options=AnalysisOptions(diffusion="auto"))
-    print(f"    auto chooses {chosen.kind}: " + ", ".join(f"{t.kind} p {t.p:.1e}" for t in chosen.tried if t.p is not None))
+    print(
+        f"    auto chooses {chosen.kind}: "
+        + ", ".join(f"{t.kind} p {t.p:.1e}" for t in chosen.tried if t.p is not None)
+    )
     both, vectors = ubiquitin("palmer500", "bmr4245_500")
     joint = analyse(both, vectors, options=AnalysisOptions(diffusion="axial"))
     warned = [f for f in joint.findings if f.level == "warn" and "inconsistent" in f.what]
