@@ -27,7 +27,7 @@ RELAX_TAU = 10.595544757  # ns, held in the reference run of relax
 QUADRIC = (
     0.72561,
     0.84029,
-)  # theta and phi (rad) of the axis of ubiquitin in the frame of 1UBQ, published with quadric
+)  # theta, phi (rad) of ubiquitin's axis in the frame of 1UBQ, published with quadric
 
 
 def rotation() -> np.ndarray:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import time
 
-import numpy as np
 import cases  # noqa: F401 - float64 first
+import numpy as np
 from synthetic import Truth, simulate, truth_of
 
 from consilience.nmr.analysis import AnalysisOptions, setup
@@ -115,9 +115,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     rng, began = np.random.default_rng(args.seed), time.perf_counter()
-    print(
-        f"coverage in %, tau_c {TAU:g} ns known, {' and '.join(f'{f:g}' for f in FIELDS)} MHz; R1 1 %, R2 1.5 %, NOE 0.02"
-    )
+    fields = " and ".join(f"{f:g}" for f in FIELDS)
+    print(f"coverage in %, tau_c {TAU:g} ns known, {fields} MHz; R1 1 %, R2 1.5 %, NOE 0.02")
     print(f"  {'':<26} {'':<4} {'n':>6} {'68.3 %':>8} {'95 %':>8}   bars 66 to 70, 94 to 96 (model known, Laplace)")
     for model in ("m1", "m2", "m3", "m4", "m5"):
         known_model(model, args.residues, args.subset if model in ("m2", "m4", "m5") else 0, args.samples, rng)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consilience.nmr.constants import CSA, CSA_ANGLE, R_NH
+from consilience.nmr.constants import CSA, R_NH
 from consilience.nmr.data import Column, Kind, RelaxationData, Residue
 from consilience.nmr.diffusion import isotropic
 from consilience.nmr.predict import as_arrays, predict_rates
@@ -26,7 +26,7 @@ class Truth:
     theta: np.ndarray
 
     @classmethod
-    def of(cls, n: int, s2=0.85, te=0.03, rex=0.0, s2f=1.0, csa=CSA, theta=np.radians(CSA_ANGLE)) -> Truth:
+    def of(cls, n: int, s2=0.85, te=0.03, rex=0.0, s2f=1.0, csa=CSA, theta=0.0) -> Truth:
         """Numbers are repeated for all residues."""
         return cls(*(np.broadcast_to(np.asarray(a, float), n) for a in (s2, te, rex, s2f, csa, theta)))
 
