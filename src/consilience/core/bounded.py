@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from consilience.core.cholesky import solve_positive_definite
 
 Residuals = Callable[[jax.Array], jax.Array]
+Array = jax.Array | np.ndarray
 
 
 class Bounded(NamedTuple):
@@ -25,7 +27,7 @@ class Bounded(NamedTuple):
     damping: jax.Array
 
 
-def held(x: jax.Array, gradient: jax.Array, lower: jax.Array, upper: jax.Array) -> jax.Array:
+def held(x: Array, gradient: Array, lower: Array, upper: Array) -> Array:
     """(k,) bool: at a bound with a gradient that pushes outwards, or without any room."""
     return ((x <= lower) & (gradient >= 0)) | ((x >= upper) & (gradient <= 0)) | (upper <= lower)
 

@@ -228,4 +228,4 @@ def jacobians(x, tumbling: Tumbling, residues: Measured, experiment: Experiment,
 
 def at_bounds(x: np.ndarray, gradient: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     """(…, k) bool: parameters that a bound holds."""
-    return np.asarray(held(x, gradient, lower, upper))  # type: ignore[arg-type]
+    return np.asarray(held(x, gradient, lower, upper))
