@@ -51,7 +51,7 @@ def line(what: str, name: str, n: int, found: tuple[float, float], note: str = "
     said = "" if met or not judged else "NOT MET"
     if said:
         unmet.append(f"{what} {name}")
-    print(f"  {what:<26} {name:<4} {n:>6} {found[0]:>8.1f} {found[1]:>8.1f}   {said:<8}{note}", flush=True)
+    print(f"  {what:<31} {name:<4} {n:>6} {found[0]:>8.1f} {found[1]:>8.1f}   {said:<8}{note}", flush=True)
 
 
 def fit(data: RelaxationData, models: tuple[str, ...]):
@@ -82,8 +82,8 @@ def known_model(model: str, n: int, subset: int, samples: int, rng: np.random.Ge
     for name in parameters(model):
         k, true = COLUMN[name], values(truth)[name][:subset]
         found = shares(full[:subset, k] - true, spread[:, k])
-        wide = 196 * (0.95 * 0.05 / subset) ** 0.5
-        line(f"{model}, Monte Carlo x {samples}", name, subset, found, f"chance alone +- {wide:.1f}", judged=False)
+        chance = ", ".join(f"{196 * (q * (1 - q) / subset) ** 0.5:.1f}" for q in (0.683, 0.95))
+        line(f"{model}, Monte Carlo x {samples}", name, subset, found, f"chance alone +- {chance}", judged=False)
 
 
 def after_selection(model: str, n: int, rng: np.random.Generator) -> None:
@@ -117,7 +117,7 @@ def main() -> None:
     rng, began = np.random.default_rng(args.seed), time.perf_counter()
     fields = " and ".join(f"{f:g}" for f in FIELDS)
     print(f"coverage in %, tau_c {TAU:g} ns known, {fields} MHz; R1 1 %, R2 1.5 %, NOE 0.02")
-    print(f"  {'':<26} {'':<4} {'n':>6} {'68.3 %':>8} {'95 %':>8}   bars 66 to 70, 94 to 96 (model known, Laplace)")
+    print(f"  {'':<31} {'':<4} {'n':>6} {'68.3 %':>8} {'95 %':>8}   bars 66 to 70, 94 to 96 (model known, Laplace)")
     for model in ("m1", "m2", "m3", "m4", "m5"):
         known_model(model, args.residues, args.subset if model in ("m2", "m4", "m5") else 0, args.samples, rng)
     print("  after selection by AIC over m1-m5 (no bar: an interval that takes the choice for certain is too short)")
