@@ -48,8 +48,11 @@ def fitted(model: str, n: int, seed: int):
 
 def shares(truth: dict[str, np.ndarray], full: np.ndarray, sigma: np.ndarray) -> dict[str, tuple[float, float]]:
     """Percent of residues within 1 and 1.96 standard errors, for each parameter."""
-    off = {k: np.abs(full[:, INDEX[k]] - v) / sigma[:, INDEX[k]] for k, v in truth.items()}
-    return {k: (float(100 * np.mean(z < 1)), float(100 * np.mean(z < 1.959964))) for k, z in off.items()}
+
+    def within(name: str, width: float) -> float:
+        return float(100 * np.mean(np.abs(full[:, INDEX[name]] - truth[name]) <= width * sigma[:, INDEX[name]]))
+
+    return {k: (within(k, 1.0), within(k, 1.959964)) for k in truth}
 
 
 def check(found: dict[str, tuple[float, float]], narrow: float, wide: float) -> None:
