@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,17 @@ def test_refine_as_a_function(tmp_path: Path) -> None:
     assert "r_free" in done._repr_html_()
     with pytest.raises(TypeError, match="did you mean cycles"):
         con.refine(*files, cycle=3)
+
+
+def test_rates_are_exact_without_any_setting_of_jax() -> None:
+    code = (
+        "import numpy as np, consilience as con, jax; v = np.array([[0.0, 0.0, 1.02]]); "
+        "f = con.nmr.predict_rates(v, np.eye(3) / 30, [600.0]); "
+        "single = con.nmr.predict_rates(v.astype('f4'), np.eye(3, dtype='f4') / 30, np.float32([600])); "
+        "print(f['R1'].dtype, single['R1'].dtype, jax.numpy.ones(1).dtype, repr(float(f['R1'][0, 0])))"
+    )
+    env = {k: v for k, v in os.environ.items() if k != "JAX_ENABLE_X64"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    double, single, default, r1 = done.stdout.split()
+    assert (double, single, default) == ("float64", "float32", "float32")
+    assert abs(float(r1) - float(con.nmr.predict_rates([[0, 0, 1.02]], np.eye(3) / 30, [600.0])["R1"][0, 0])) < 1e-12

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from consilience.report import figures
-from consilience.report.page import Card, Coloring, Column, Goto, Map, Page, Row, Section, Table, Text, Viewer
+from consilience.report.page import Arrow, Card, Coloring, Column, Goto, Map, Page, Row, Section, Table, Text, Viewer
 from consilience.report.volume import crop_map
 
 HOSTILE = "</script><script>window.__xss=1</script><img src=x onerror=window.__xss=2>"
@@ -113,7 +113,14 @@ def fake_page(helix, cell, blob) -> Page:
         Map(crop_map(-blob, atoms, cell), (3.0, -3.0), ("#2f9e5b", "#d0452f"), HOSTILE),
     )
     values = Coloring("correlation", {("A", i): i / 12 for i in range(1, 13)})
-    viewer = Viewer(helix.make_pdb_string(), maps=maps, color_by=("b", values, "chain", "element", "secondary"))
+    arrows = tuple(Arrow((14.0, 12.0, 8.0), (22.0, 12.0, 8.0 + 4 * h), HOSTILE, "#d0803a", h) for h in (0, 1, 2))
+    viewer = Viewer(
+        helix.make_pdb_string(),
+        maps=maps,
+        color_by=("b", values, "chain", "element", "secondary"),
+        arrows=arrows,
+        arrows_label=HOSTILE,
+    )
     return Page(
         title=HOSTILE,
         subtitle=HOSTILE,

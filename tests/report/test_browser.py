@@ -58,8 +58,17 @@ frame.onload = function () {
     if (root.dataset.viewer === "drawn") {
       seen.before = painted(doc);
       var map = JSON.parse(doc.getElementById("page-data").textContent).viewer.maps[0];
-      map.codes = new Int8Array(await inflate(map.data));
-      seen.mesh = Array.from(win.consilMesh(map, (MESH_LEVEL - map.offset) / map.step, null).points);
+      if (map) {
+        map.codes = new Int8Array(await inflate(map.data));
+        seen.mesh = Array.from(win.consilMesh(map, (MESH_LEVEL - map.offset) / map.step, null).points);
+      }
+      var rods = doc.getElementById("arrows");
+      if (rods) {
+        rods.click();
+        await new Promise(function (r) { setTimeout(r, 300); });
+        seen.bare = painted(doc);
+        rods.click();
+      }
       doc.querySelectorAll("tr[data-chain] button")[1].click();
       seen.status = doc.getElementById("stage-status").textContent;
       seen.chosen = doc.querySelector("tr.chosen").dataset.resi;
@@ -72,9 +81,9 @@ frame.onload = function () {
         doc.getElementById("style").dispatchEvent(new win.Event("change"));
       });
       var slider = doc.querySelector("input[type=range]");
-      slider.value = "5"; slider.dispatchEvent(new win.Event("input"));
+      if (slider) { slider.value = "5"; slider.dispatchEvent(new win.Event("input")); }
       await new Promise(function (r) { setTimeout(r, 300); });
-      seen.level = doc.querySelector("output").textContent;
+      seen.level = slider ? doc.querySelector("output").textContent : "";
       seen.after = painted(doc);
       doc.getElementById("reset").click();
     }
@@ -153,6 +162,10 @@ def test_model_and_maps_are_drawn(seen):
     assert seen["state"]["viewer"] == "drawn" and seen["message"] == ""
     assert seen["before"]["share"] > 0.01 and seen["before"]["colours"] > 50
     assert seen["after"]["share"] > 0.01 and seen["after"]["colours"] > 50
+
+
+def test_arrows_are_drawn_and_can_be_hidden(seen):
+    assert seen["before"]["share"] > seen["bare"]["share"] > 0.01
 
 
 def test_contours_lie_where_the_density_is(seen):

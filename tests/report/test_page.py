@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from consilience.report import figures, render
-from consilience.report.page import Card, Goto, Map, Page, Plot, Row, Section, Table, Viewer, format_value
+from consilience.report.page import Arrow, Card, Goto, Map, Page, Plot, Row, Section, Table, Viewer, format_value
 from consilience.report.render import render_page, write_page
 from consilience.report.volume import crop_map
 
@@ -153,6 +153,7 @@ def test_write_is_atomic(tmp_path, monkeypatch):
         ((Plot("a b", ()),), "letters"),
         ((Viewer(""), Viewer("")), "at most one"),
         ((Viewer("", color_by="mood"),), "color_by"),
+        ((Viewer("", arrows=(Arrow((0.0, 0.0, 0.0), (0.0, float("nan"), 1.0), "up"),)),), "arrow 'up'"),
         ((Table(("a", "b"), ((1,),)),), "1 cells"),
         ((Plot("a", ({"y": [object()]},)),), "cannot hold"),
     ],

@@ -22,7 +22,8 @@ def write_files(folder: OutputFolder, result: Refined, summary: dict[str, Any]) 
     write_pdb(result.structure, folder.path / "refined.pdb", summary)
     write_mtz(folder.path / "refined.mtz", result.crystal.reflections, map_columns(result))
     folder.write_csv("history.csv", cycle_rows(result.history))
-    write_page(folder.path / "report.html", refinement_page(result, {**summary, **folder.timings()}))
+    full = {**summary, "warnings": list(folder.warnings), **folder.timings()}
+    write_page(folder.path / "report.html", refinement_page(result, full))
 
 
 def map_columns(result: Refined) -> dict[str, tuple[str, np.ndarray]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from consilience.jobs.refine_figures import (
 )
 from consilience.jobs.refine_result import Refined
 from consilience.jobs.refine_statistics import UNITS, completeness
+from consilience.jobs.report_parts import TRUTH, band, footer, structure_text, truth_table
 from consilience.report.page import (
     Band,
     Block,
@@ -38,7 +38,6 @@ from consilience.report.page import (
     format_value,
 )
 from consilience.report.volume import crop_map
-from consilience.structure.atoms import Structure
 
 # resolution (Å) and R-free of the middle half of models in the PDB there, rounded (compare Kleywegt & Jones,
 # Structure 10 (2002) 465-472; Urzhumtsev et al., Acta Cryst. D65 (2009) 1283-1291)
@@ -75,15 +74,6 @@ def refinement_page(result: Refined, summary: Mapping[str, Any]) -> Page:
     )
 
 
-TRUTH = "The data were simulated from a model that is known, so every result has its true value."
-
-
-def truth_table(truth: Mapping[str, tuple[Any, Any, str]]) -> Table:
-    """{label: (found, true, unit)} as a table."""
-    rows = tuple((label, found, true, unit) for label, (found, true, unit) in truth.items())
-    return Table(("quantity", Column("found"), Column("true"), "unit"), rows)
-
-
 def cards(result: Refined, summary: Mapping[str, Any]) -> tuple[Card, ...]:
     """Key figures, each with a band and what is usual."""
     d_min, rmsz = float(summary["d_min"]), summary.get("rmsz") or {}
@@ -95,7 +85,7 @@ def cards(result: Refined, summary: Mapping[str, Any]) -> tuple[Card, ...]:
             "R-free",
             free,
             _from(summary.get("r_free_start")),
-            _band(free, high, high + 0.04),
+            band(free, high, high + 0.04),
             f"usual at {d_min:.2f} Å: {low:.2f}-{high:.2f}",
             digits=4,
         ),
@@ -103,7 +93,7 @@ def cards(result: Refined, summary: Mapping[str, Any]) -> tuple[Card, ...]:
             "R-work",
             work,
             _from(summary.get("r_work_start")),
-            _band(gap, 0.05, 0.08),
+            band(gap, 0.05, 0.08),
             "" if gap is None else f"R-free is {gap:.3f} above; usual 0.02-0.05",
             digits=4,
         ),
@@ -111,7 +101,7 @@ def cards(result: Refined, summary: Mapping[str, Any]) -> tuple[Card, ...]:
             "Bond r.m.s.Z",
             rmsz.get("bond"),
             f"r.m.s.d. {format_value(summary.get('rmsd_bond'), 4)} Å",
-            _band(rmsz.get("bond"), 1.1, 1.5),
+            band(rmsz.get("bond"), 1.1, 1.5),
             "aim: 0.5-1.0",
             digits=2,
         ),
@@ -119,7 +109,7 @@ def cards(result: Refined, summary: Mapping[str, Any]) -> tuple[Card, ...]:
             "Angle r.m.s.Z",
             rmsz.get("angle"),
             f"r.m.s.d. {format_value(summary.get('rmsd_angle'), 2)}°",
-            _band(rmsz.get("angle"), 1.25, 1.6),
+            band(rmsz.get("angle"), 1.25, 1.6),
             "aim: below 1.25",
             digits=2,
         ),
@@ -130,7 +120,7 @@ def cards(result: Refined, summary: Mapping[str, Any]) -> tuple[Card, ...]:
             "Completeness",
             100 * (share := completeness(result.crystal)),
             f"{summary['n_work']} work, {summary['n_free']} free reflections",
-            _band(-share, -0.95, -0.85),
+            band(-share, -0.95, -0.85),
             "usual: above 95 %",
             unit="%",
             digits=1,
@@ -143,12 +133,6 @@ def usual_r_free(d_min: float) -> tuple[float, float]:
     """R-free of the middle half of deposited models at a resolution in Å."""
     d, low, high = np.array(USUAL_R_FREE).T
     return float(np.interp(d_min, d, low)), float(np.interp(d_min, d, high))
-
-
-def _band(value: float | None, good: float, fair: float) -> Band | None:
-    if value is None:
-        return None
-    return "good" if value <= good else "fair" if value <= fair else "poor"
 
 
 def _from(start: float | None) -> str:
@@ -208,24 +192,13 @@ def _viewer(result: Refined) -> Viewer:
         Map(double, (1.5,), "#3f7fd0", "2mFo-DFc"),
         Map(difference, (3.0, -3.0), ("#2f9e5b", "#d0452f"), "mFo-DFc"),
     )
-    text, kind = _structure_text(result.structure)
+    text, kind = structure_text(result.structure)
     values = {(r["chain"], r["resi"]): r["rscc"] for r in result.residues if r["rscc"] is not None}
     ways: list[str | Coloring] = ["b", "chain", "element", "secondary"]
     if values:
         ways.insert(1, Coloring("real-space correlation", values, low=1.0, high=0.6))
     caption = "2mFo-DFc in blue, mFo-DFc in green (density without model) and red (model without density)."
     return Viewer(text, kind, maps, tuple(ways), caption)
-
-
-def _structure_text(structure: Structure):
-    """The model as the viewer takes it: PDB where its names fit there, else mmCIF."""
-    st = structure.hierarchy.clone()
-    st.setup_entities()
-    chains = list(st[0])
-    short = all(len(c.name) == 1 for c in chains) and all(len(r.name) <= 3 for c in chains for r in c)
-    if short and len(structure) < 100_000 and all((r.seqid.num or 0) < 10_000 for c in chains for r in c):
-        return st.make_pdb_string(), "pdb"
-    return st.make_mmcif_document().as_string(), "cif"
 
 
 def _to_visit(result: Refined, longest: int = 25) -> Table:
@@ -292,18 +265,3 @@ def _checks(summary: Mapping[str, Any]) -> Section:
     rows = tuple((p["term"], p["block"], p["rel_error"]) for p in pairs)
     empty: Block = Text("Nothing was fitted, so there are no gradients to check.")
     return Section("Checks", text, (Table(("term", "block", Column("relative error")), rows) if rows else empty,))
-
-
-def footer(summary: Mapping[str, Any]) -> str:
-    """Versions, seed, time and memory in one line."""
-    parts = [f"consilience {metadata.version('consilience')}", f"jax {metadata.version('jax')}"]
-    parts += [f"gemmi {metadata.version('gemmi')}"]
-    for label, key, unit in (
-        ("seed", "seed", ""),
-        ("time", "wall_s", " s"),
-        ("of it compiling", "compile_s", " s"),
-        ("memory", "peak_rss_mb", " MB"),
-    ):
-        if summary.get(key) is not None:
-            parts.append(f"{label} {format_value(summary[key])}{unit}")
-    return " · ".join([*parts, "inputs and their sha256: manifest.json"])

@@ -82,9 +82,7 @@ def _relaxation(
     )
     folder.log(f"r(N-H) {options.r_nh} Å, CSA {options.csa} ppm, constants {options.constants}")
     vectors, tilt = (None, None) if amides is None else (amides.vectors, amides.tilt)
-    done = analyse(work, vectors, tilt, choices, folder.log)
-    for finding in done.findings:
-        _tell(folder, finding)
+    done = analyse(work, vectors, tilt, choices, folder.log, lambda finding: _tell(folder, finding))
     _tell_shielding(folder, done)
     gradients = check_derivatives(done)
     summary = relaxation_summary(done, inputs, gradients, _speed(done))

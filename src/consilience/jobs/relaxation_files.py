@@ -8,10 +8,12 @@ import numpy as np
 
 from consilience.jobs.output import OutputFolder
 from consilience.jobs.relaxation_inputs import RelaxationInputs
+from consilience.jobs.relaxation_report import relaxation_page
 from consilience.jobs.relaxation_summary import held_out
 from consilience.nmr.analysis import Analysis
 from consilience.nmr.modelfree import EXTENDED, FREE, PARAMETERS
 from consilience.nmr.star_write import write_order_parameters
+from consilience.report.render import write_page
 
 
 def dynamics_rows(done: Analysis) -> list[dict[str, Any]]:
@@ -86,7 +88,13 @@ def backcalc_rows(done: Analysis, inputs: RelaxationInputs) -> list[dict[str, An
     return out
 
 
-def write_files(folder: OutputFolder, done: Analysis, inputs: RelaxationInputs, summary: dict[str, Any]) -> None:
+def write_files(
+    folder: OutputFolder,
+    done: Analysis,
+    inputs: RelaxationInputs,
+    summary: dict[str, Any],
+    truth: dict[str, tuple[Any, Any, str]] | None = None,
+) -> None:
     """All files but summary and manifest."""
     rows = dynamics_rows(done)
     folder.write_csv("dynamics.csv", rows)
@@ -99,3 +107,5 @@ def write_files(folder: OutputFolder, done: Analysis, inputs: RelaxationInputs, 
     tests = [{"kind": t.kind, "chi2": t.chi2, "freedom": t.freedom, "p": t.p} for t in done.tried]
     only = [{"kind": done.kind, "chi2": float(np.sum(done.chi2)), "freedom": None, "p": None}]
     folder.write_csv("history.csv", tests or only)
+    full = {**summary, "warnings": list(folder.warnings), **folder.timings()}
+    write_page(folder.path / "report.html", relaxation_page(done, full, inputs.structure, truth))

@@ -36,7 +36,8 @@ TS_BEYOND = 2.0  # internal motion slower than this many tumbling times is not l
 ELIMINATED = 1.5  # and slower than this it is not believed (as relax)
 
 _SIMPLE = ((0.85, 0.03), (0.6, 0.6), (0.3, 1.0), (0.95, 2.0))  # S2, te
-_EXTENDED = ((0.8, 0.6, 1.5), (0.85, 0.85, 0.8), (0.9, 0.4, 0.3), (0.9, 0.8, 4.0))  # S2f, S2s, ts
+# S2f, S2s, ts; the last one stands on the bound S2f = 1, where these models are simple ones: a minimum behind a ridge
+_EXTENDED = ((0.8, 0.6, 1.5), (0.85, 0.85, 0.8), (0.9, 0.4, 0.3), (0.9, 0.8, 4.0), (1.0, 0.85, 0.03))
 _STARTS: dict[str, tuple[dict[str, float], ...]] = {
     "m0": ({},),
     "m1": ({"s2s": 0.85}, {"s2s": 0.4}),

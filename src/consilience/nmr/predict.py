@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from consilience.errors import InputError
-from consilience.nmr.constants import CSA, constants_named, frequencies
+from consilience.nmr.constants import CSA, Constants, constants_named, frequencies
 from consilience.nmr.rates import rates
 from consilience.nmr.spectral import spectral_densities
 
@@ -33,9 +35,9 @@ def predict_rates(
     nh (n, 3): N to H vectors, Å; diffusion (3, 3): symmetric, rad^2/ns; fields (f,): MHz of 1H. s2, s2f (order
     parameters; S2 = S2f S2s), te, tf (ns), rex (s^-1 at the lowest field, grows as its square), csa (ppm), r (Å; None:
     the length of nh): numbers or (n,). `csa_axis` (n, 3): unit vectors of the shielding tensor; None: along N-H. Given,
-    it serves the autocorrelation too. `constants`: "codata2022" or "relax". The precision is that of the arguments.
-    Differentiable in everything but `constants`; a vector of length zero gives finite rates and a zero gradient of its
-    direction.
+    it serves the autocorrelation too. `constants`: "codata2022" or "relax". NumPy and Python numbers give float64,
+    arrays of JAX the precision that they have. Differentiable in everything but `constants`; a vector of length zero
+    gives finite rates and a zero gradient of its direction.
 
     J(w) as in `spectral_densities`, rates as in `rates`. Raises InputError for arrays of another shape.
 
@@ -44,7 +46,20 @@ def predict_rates(
     >>> round(float(rates["R1"][0, 0]), 2)
     1.89
     """
-    chosen = constants_named(constants)
+    arguments = (nh, diffusion, fields, s2, te, s2f, tf, rex, csa, csa_axis, r)
+    with _precision_of(arguments):
+        return _predict(*arguments, constants_named(constants))
+
+
+def _precision_of(arguments: tuple) -> AbstractContextManager:
+    """Float64 for this call where NumPy or Python numbers of that precision come in; JAX's own setting stays."""
+    if any(isinstance(a, jax.Array) for a in arguments):
+        return nullcontext()
+    doubles = any(np.asarray(a).dtype != np.float32 for a in arguments[:1])
+    return jax.enable_x64(True) if doubles else nullcontext()
+
+
+def _predict(nh, diffusion, fields, s2, te, s2f, tf, rex, csa, csa_axis, r, chosen: Constants) -> dict[str, Any]:
     nh, diffusion, fields = jnp.asarray(nh), jnp.asarray(diffusion), jnp.atleast_1d(jnp.asarray(fields))
     for name, array, expected in (("nh", nh, "(n, 3)"), ("diffusion", diffusion, "(3, 3)"), ("fields", fields, "(f,)")):
         good = {"nh": nh.ndim == 2 and nh.shape[-1] == 3, "diffusion": diffusion.shape == (3, 3)}
@@ -70,8 +85,3 @@ def predict_rates(
     exchange = each(rex)[:, None] * (fields / jnp.min(fields)) ** 2
     found = rates(*j, omega, (r2_inverse**3)[:, None], each(csa)[:, None], exchange, chosen)
     return found._asdict()
-
-
-def as_arrays(found: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The same rates as NumPy arrays."""
-    return {k: np.asarray(v) for k, v in found.items()}

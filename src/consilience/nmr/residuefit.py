@@ -213,7 +213,7 @@ def polish(
         flat,
         experiment,
         method,
-        steps=4,
+        steps=10,
         newton=NEWTON,
     )
     return ResidueFits(x.reshape(n, count, -1), chi2.reshape(n, count), lower, upper)

@@ -18,6 +18,8 @@ from consilience.nmr.residuefit import (
     refine,
 )
 
+SINGULAR = 1e-12  # relative eigenvalue of the scaled J'J below which a direction is not determined by the data
+
 
 class Spread(NamedTuple):
     """Standard errors (n, 9) of the eight PARAMETERS and of S2; 0 where a parameter is held, NaN where unknown.
@@ -43,16 +45,28 @@ def laplace(x, lower, upper, tumbling: Tumbling, residues: Measured, experiment:
         if not len(free):
             continue
         j = jac[i][:, free]
-        scale = np.maximum(np.linalg.norm(j, axis=0), 1e-300)
-        covariance = np.linalg.pinv((j / scale).T @ (j / scale), rcond=1e-12, hermitian=True) / np.outer(scale, scale)
+        covariance, known = _inverse(j.T @ j)
         own = active[free]
-        spread = np.sqrt(np.diag(covariance))
+        spread = np.sqrt(np.where(known, np.diag(covariance), np.nan))
         sigma[i, own] = spread
-        correlation[i][np.ix_(own, own)] = covariance / np.outer(spread, spread)
+        with np.errstate(invalid="ignore"):
+            correlation[i][np.ix_(own, own)] = covariance / np.outer(spread, spread)
         slope = np.zeros(count)
         slope[0], slope[1] = x[i, 1], x[i, 0]
-        sigma[i, -1] = np.sqrt(max(slope[own] @ covariance @ slope[own], 0.0))
+        slope = slope[own]
+        sigma[i, -1] = np.nan if np.any(slope[~known]) else np.sqrt(max(slope @ covariance @ slope, 0.0))
     return Spread(sigma, correlation)
+
+
+def _inverse(normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pseudo-inverse of J'J (k, k), and (k,) bool: parameters that have no part in a direction left undetermined."""
+    size = np.sqrt(np.diag(normal))
+    scale = np.where(size > 0, size, 1.0)
+    value, vector = np.linalg.eigh(normal / np.outer(scale, scale))
+    determined = value > SINGULAR * value[-1]
+    known = ~np.any(np.abs(vector[:, ~determined]) > 1e-4, axis=1)
+    inverse = np.where(determined, 1.0 / np.where(determined, value, 1.0), 0.0)
+    return (vector * inverse) @ vector.T / np.outer(scale, scale), known
 
 
 def monte_carlo(

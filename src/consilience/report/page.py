@@ -129,10 +129,26 @@ class Coloring:
 
 
 @dataclass(frozen=True)
+class Arrow:
+    """A labelled rod in the 3-D view from `start` to `end` (x, y, z in Å of the structure), the label at its end.
+
+    `heads`: 0 for an axis without direction, 1 for an arrow, 2 for heads at both ends.
+    """
+
+    start: tuple[float, float, float]
+    end: tuple[float, float, float]
+    label: str = ""
+    colour: str = "#6a737d"
+    heads: Literal[0, 1, 2] = 1
+    radius: float = 0.35
+
+
+@dataclass(frozen=True)
 class Viewer:
     """The model (cartoon, ligands and ions as sticks and spheres) with its maps; one per page.
 
     `color_by`: one or several of "b" (B factor), "chain", "element", "secondary" or Coloring; the reader chooses.
+    `arrows` stand in the model while the whole of it is shown; their switch is called `arrows_label`.
     """
 
     structure_text: str
@@ -141,6 +157,8 @@ class Viewer:
     color_by: str | Coloring | tuple[str | Coloring, ...] = "b"
     caption: str = ""
     title: str = "Model and density"
+    arrows: tuple[Arrow, ...] = ()
+    arrows_label: str = "Axes"
 
 
 @dataclass(frozen=True)

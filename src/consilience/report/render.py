@@ -21,7 +21,20 @@ from markupsafe import Markup
 
 from consilience.errors import clean
 from consilience.report.figures import BLUE_TO_RED, PALETTE
-from consilience.report.page import Coloring, Column, Map, Page, Plot, Row, Section, Table, Text, Viewer, format_value
+from consilience.report.page import (
+    Arrow,
+    Coloring,
+    Column,
+    Map,
+    Page,
+    Plot,
+    Row,
+    Section,
+    Table,
+    Text,
+    Viewer,
+    format_value,
+)
 
 TABLE_ROWS = 200  # rows of a table made from the traces of a plot
 BANDS = {"good": "good", "fair": "borderline", "poor": "poor"}
@@ -241,6 +254,7 @@ def _viewer_data(viewer: Viewer) -> dict[str, Any]:
         "format": viewer.format,
         "structure": _packed(viewer.structure_text.encode("utf-8")),
         "maps": [_map_data(m) | {"data": m.volume.base64()} for m in viewer.maps],
+        "arrows": [_arrow_data(a) for a in viewer.arrows],
         "colorings": [_coloring_data(c) for c in chosen],
         "scale": BLUE_TO_RED,
     }
@@ -262,6 +276,13 @@ def _map_data(map_: Map) -> dict[str, Any]:
         "offset": volume.offset,
         "sigma": volume.sigma,
     }
+
+
+def _arrow_data(arrow: Arrow) -> dict[str, Any]:
+    ends = np.array([arrow.start, arrow.end], float)
+    if ends.shape != (2, 3) or not np.isfinite(ends).all() or not re.fullmatch("#[0-9a-fA-F]{6}", arrow.colour):
+        raise ValueError(f"arrow {arrow.label!r}: ends must be three finite coordinates, its colour #rrggbb")
+    return asdict(arrow)
 
 
 def _coloring_data(coloring: str | Coloring) -> dict[str, Any]:

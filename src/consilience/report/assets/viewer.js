@@ -65,6 +65,7 @@
     var model = view.addModel(text, data.format === "cif" ? "mcif" : "pdb", { doAssembly: false, noSecondaryStructure: false });
     var atoms = model.selectedAtoms({});
     if (!atoms.length) throw new Error("the structure holds no atoms");
+    atoms.forEach(function (a) { a.chain = (a.chain || "").trim().replace(/^[.?]$/, ""); }); // a chain without a name
 
     var residues = new Map();
     function keyOf(a) { return a.chain + "|" + a.resi + "|" + (a.icode || "").trim(); }
@@ -103,7 +104,7 @@
       all.sort(function (p, q) { return p - q; });
       low = typeof c.low === "number" ? c.low : quantile(all, 0.02);
       high = typeof c.high === "number" ? c.high : quantile(all, 0.98);
-      if (!(high > low)) high = low + 1;
+      if (!(high - low)) high = low + 1; // low may lie above high: the scale then runs the other way
       return { low: low, high: high, scale: scale, label: c.label + (c.unit ? " / " + c.unit : ""), of: function (a) {
         var v = value(a);
         return v === null ? "#9aa4ae" : along(scale, (v - low) / (high - low));
@@ -188,6 +189,26 @@
     }
     function contourAll() { data.maps.forEach(function (m, i) { contour(i); }); }
 
+    // ---- arrows and axes, shown with the whole model only
+    var rods = [], tags = [];
+    function arrows() {
+      rods.forEach(function (s) { view.removeShape(s); });
+      tags.forEach(function (l) { view.removeLabel(l); });
+      rods = [];
+      tags = [];
+      if (!data.arrows.length || focus || !el("arrows").checked) return;
+      var ink = getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
+      function point(p) { return { x: p[0], y: p[1], z: p[2] }; }
+      data.arrows.forEach(function (a) {
+        var from = point(a.start), to = point(a.end), middle = point(a.start.map(function (v, i) { return (v + a.end[i]) / 2; }));
+        function arrow(p, q) { rods.push(view.addArrow({ start: p, end: q, radius: a.radius, radiusRatio: 2.2, mid: 0.9, color: a.colour })); }
+        if (a.heads === 0) rods.push(view.addCylinder({ start: from, end: to, radius: a.radius, color: a.colour, fromCap: 2, toCap: 2 }));
+        else if (a.heads === 1) arrow(from, to);
+        else { arrow(middle, from); arrow(middle, to); }
+        if (a.label) tags.push(view.addLabel(a.label, { position: to, font: "sans-serif", fontSize: 13, fontColor: ink, backgroundColor: paper(), backgroundOpacity: 0.75, borderColor: a.colour, borderThickness: 1, inFront: true }));
+      });
+    }
+
     // ---- go to a residue
     function goTo(key) {
       var r = residues.get(key);
@@ -204,10 +225,10 @@
       view.zoomTo({ predicate: function (a) { return near.has(keyOf(a)); } }, 500 * still);
       view.zoom(1.3, 500 * still);
       view.setSlab(-SLAB, SLAB);
-      status.textContent = r.name + " " + r.resi + " of chain " + r.chain + (r.b ? ", mean B " + number(r.b) + " Å²" : "") + ".";
+      status.textContent = r.name + " " + r.resi + (r.chain ? " of chain " + r.chain : "") + (r.b ? ", mean B " + number(r.b) + " Å²" : "") + ".";
       return true;
     }
-    function refresh() { style(); contourAll(); view.render(); }
+    function refresh() { style(); contourAll(); arrows(); view.render(); }
     function reset() {
       focus = null;
       if (data.maps.length) el("extent").value = "all";
@@ -219,7 +240,7 @@
     // zoomTo fits the height; a narrow view (a phone) needs the width to fit as well
     function whole(time) {
       view.zoomTo(only("polymer", "trace", "ligand", "ion"), time);
-      view.zoom(1.1 * Math.min(1, stage.clientWidth / stage.clientHeight), time);
+      view.zoom((data.arrows.length ? 1.0 : 1.1) * Math.min(1, stage.clientWidth / stage.clientHeight), time);
     }
 
     // ---- controls
@@ -236,6 +257,7 @@
     el("coloring").addEventListener("change", function () { coloring = Number(this.value); style(); view.render(); });
     el("style").addEventListener("change", function () { style(); view.render(); });
     el("waters").addEventListener("change", function () { style(); view.render(); });
+    if (data.arrows.length) el("arrows").addEventListener("change", function () { arrows(); view.render(); });
     el("reset").addEventListener("click", reset);
     if (data.maps.length) el("extent").addEventListener("change", function () {
       if (this.value === "focus" && !focus) {
@@ -272,7 +294,7 @@
     stage.addEventListener("wheel", function (e) { if (!stage.contains(document.activeElement)) e.stopPropagation(); }, true);
     stage.addEventListener("pointerdown", function () { stage.focus({ preventScroll: true }); });
     view.setClickable({}, true, function (a) { goTo(keyOf(a)); });
-    document.addEventListener("look", function () { view.setBackgroundColor(paper(), 1); view.render(); });
+    document.addEventListener("look", function () { view.setBackgroundColor(paper(), 1); arrows(); view.render(); });
 
     el("controls").hidden = false;
     refresh();
