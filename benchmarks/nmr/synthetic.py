@@ -9,7 +9,7 @@ import numpy as np
 from consilience.nmr.constants import CSA, R_NH
 from consilience.nmr.data import Column, Kind, RelaxationData, Residue
 from consilience.nmr.diffusion import isotropic
-from consilience.nmr.predict import as_arrays, predict_rates
+from consilience.nmr.predict import predict_rates
 
 RELATIVE: dict[Kind, float] = {"R1": 0.01, "R2": 0.015, "NOE": 0.02, "etaxy": 0.02, "etaz": 0.03}  # NOE: absolute
 
@@ -62,14 +62,12 @@ def simulate(
     n = len(truth.s2)
     nh = np.tile([0.0, 0.0, 1.0], (n, 1))
     axis = np.stack([np.sin(truth.theta), 0 * truth.theta, np.cos(truth.theta)], 1) if own_axis else None
-    rates = as_arrays(
-        predict_rates(
-            nh, isotropic(tau_c), np.array(fields), s2=truth.s2, te=truth.te, s2f=truth.s2f, rex=truth.rex,
-            csa=truth.csa, csa_axis=axis, r=R_NH,
-        )
+    rates = predict_rates(
+        nh, isotropic(tau_c), np.array(fields), s2=truth.s2, te=truth.te, s2f=truth.s2f, rex=truth.rex,
+        csa=truth.csa, csa_axis=axis, r=R_NH,
     )  # fmt: skip
     columns = tuple(Column(k, f, "synthetic") for f in fields for k in kinds)
-    exact = np.stack([rates[c.kind][:, fields.index(c.field)] for c in columns], 1)
+    exact = np.stack([np.asarray(rates[c.kind])[:, fields.index(c.field)] for c in columns], 1)
     share = np.array([errors[c.kind] for c in columns])
     absolute = np.array([c.kind == "NOE" for c in columns])
     sigma = np.where(absolute, share, share * np.abs(exact))

@@ -8,7 +8,7 @@ import pytest
 from consilience.nmr.analysis import AnalysisOptions, setup
 from consilience.nmr.data import Column, Kind, RelaxationData, Residue
 from consilience.nmr.diffusion import isotropic
-from consilience.nmr.predict import as_arrays, predict_rates
+from consilience.nmr.predict import predict_rates
 from consilience.nmr.residuefit import Experiment, Measured, Method, Tumbling, fit_models
 from consilience.nmr.uncertainty import laplace, monte_carlo, monte_carlo_sigma
 
@@ -25,7 +25,8 @@ def simulated(model: str, n: int, seed: int) -> tuple[RelaxationData, dict[str, 
         truth["rex"] = np.exp(rng.uniform(np.log(0.7), np.log(5.0), n))
     motion = {"s2": truth["S2"], "te": truth["te"], "rex": truth.get("rex", 0.0)}
     nh = np.tile([0.0, 0.0, 1.0], (n, 1))
-    rates = as_arrays(predict_rates(nh, isotropic(TAU), np.array(FIELDS), r=1.02, **motion))
+    found = predict_rates(nh, isotropic(TAU), np.array(FIELDS), r=1.02, **motion)
+    rates = {kind: np.asarray(values) for kind, values in found.items()}
     columns = tuple(Column(k, f) for f in FIELDS for k in ERRORS)
     exact = np.stack([rates[c.kind][:, FIELDS.index(c.field)] for c in columns], 1)
     share = np.array([ERRORS[c.kind] for c in columns])

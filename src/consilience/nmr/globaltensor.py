@@ -114,8 +114,8 @@ def compare_kinds(
 def fit_global(s: Setup, data: RelaxationData, rough: float, kind: str, options: AnalysisOptions) -> Global:
     """A tensor of one kind: from rigid residues first, then in turn with the choice of models until both stand still.
 
-    The tensor is fitted to the residues whose model has neither Rex nor slow motion, with those models. Returns the
-    tensor, the models, the core (n,) bool, and a tensor of another shape that fits about as well (or None).
+    The tensor is fitted to the rigid residues whose model has neither Rex nor slow motion, with those models. Returns
+    the tensor, the models, the core (n,) bool, and a tensor of another shape that fits about as well (or None).
     """
     rigid = trusted(s, data)
     if rigid.sum() < max(3, SIZE[SHAPES[kind][0]]):
@@ -137,7 +137,7 @@ def fit_global(s: Setup, data: RelaxationData, rough: float, kind: str, options:
     core = rigid
     for _ in range(ROUNDS):
         names = np.array([outcome.starts.models[k] for k in outcome.chosen])
-        core = np.isin(names, ["m0", "m1", "m2"])
+        core = rigid & np.isin(names, ["m0", "m1", "m2"])
         if core.sum() < max(4, SIZE[best.shape]):
             core = rigid
         if previous is not None and np.array_equal(previous[0], outcome.chosen) and np.array_equal(previous[1], core):
