@@ -137,7 +137,7 @@ def fit_global(s: Setup, data: RelaxationData, rough: float, kind: str, options:
     core = rigid
     for _ in range(ROUNDS):
         names = np.array([outcome.starts.models[k] for k in outcome.chosen])
-        core = rigid & np.isin(names, ["m0", "m1", "m2"])
+        core = trusted(s, data, best.diffusion) & np.isin(names, ["m0", "m1", "m2"])
         if core.sum() < max(4, SIZE[best.shape]):
             core = rigid
         if previous is not None and np.array_equal(previous[0], outcome.chosen) and np.array_equal(previous[1], core):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from consilience.core.bounded import Bounded, least_squares
+from consilience.core.compiled import light_jit
 from consilience.nmr.constants import R_NH, Constants, frequencies
 from consilience.nmr.data import KINDS, RelaxationData
 from consilience.nmr.diffusion import components, modes
@@ -162,13 +163,13 @@ def _one(
     return x.at[i].set(done.x), 2 * done.value
 
 
-@partial(jax.jit, static_argnames=("method",))
+@partial(light_jit, static_argnames=("method",))
 def _all_starts(x, lower, upper, tumbling, residues, experiment, method):
     over_starts = jax.vmap(lambda a, b, c, r: _one(a, b, c, tumbling, r, experiment, method, STEPS, 0), (0, 0, 0, None))
     return jax.vmap(over_starts, (None, None, None, 0))(x, lower, upper, residues)
 
 
-@partial(jax.jit, static_argnames=("method", "steps", "newton", "damping"))
+@partial(light_jit, static_argnames=("method", "steps", "newton", "damping"))
 def _refine(x, lower, upper, tumbling, residues, experiment, method, steps, newton, damping):
     each = jax.vmap(
         lambda a, b, c, r: _one(a, b, c, tumbling, r, experiment, method, steps, newton, damping), (0, 0, 0, 0)
@@ -227,13 +228,13 @@ def refine(
     return np.asarray(x), np.asarray(chi2)
 
 
-@partial(jax.jit, static_argnames=("method",))
+@partial(light_jit, static_argnames=("method",))
 def back_calculate(x, tumbling: Tumbling, residues: Measured, experiment: Experiment, method: Method) -> jax.Array:
     """Values (n, m) of all columns for solutions x (n, 8)."""
     return jax.vmap(lambda a, r: predicted(a, tumbling, r, experiment, method))(x, residues)
 
 
-@partial(jax.jit, static_argnames=("method",))
+@partial(light_jit, static_argnames=("method",))
 def jacobians(x, tumbling: Tumbling, residues: Measured, experiment: Experiment, method: Method):
     """Weighted residuals (n, m') and their Jacobian (n, m', active) at x (n, 8); priors are rows of their own."""
     i = jnp.array(method.active, int)

@@ -12,8 +12,8 @@ from consilience.errors import Finding
 from consilience.nmr.constants import CSA, CSA_ANGLE, R_NH, constants_named
 from consilience.nmr.data import RelaxationData
 from consilience.nmr.diffusion import correlation_time
-from consilience.nmr.modelfree import MODELS, Starts, starts
-from consilience.nmr.residuefit import Experiment, Measured, Method
+from consilience.nmr.modelfree import MODELS, PARAMETERS, Starts, starts
+from consilience.nmr.residuefit import Experiment, Measured, Method, Tumbling, back_calculate
 from consilience.nmr.selection import Criterion
 from consilience.nmr.tumbling import rigid_residues, tau_from_ratio
 
@@ -94,10 +94,17 @@ def start_time(data: RelaxationData, s: Setup, options: AnalysisOptions) -> floa
     return 5.0
 
 
-def trusted(s: Setup, data: RelaxationData) -> np.ndarray:
-    """(n,) bool: residues that `rigid_residues` finds rigid, with at least two rates."""
+def trusted(s: Setup, data: RelaxationData, diffusion: np.ndarray | None = None) -> np.ndarray:
+    """(n,) bool: residues with at least two rates that `rigid_residues` finds rigid, as a tensor has it where given."""
     kinds, fields = tuple(c.kind for c in data.columns), np.array([c.field for c in data.columns])
-    return rigid_residues(data.value, kinds, fields) & (np.sum(s.residues.w > 0, axis=1) >= 2)
+    expected = None
+    if diffusion is not None:
+        x = np.tile(s.starts(correlation_time(diffusion)).x[0], (len(data.residues), 1))
+        x[:, :4] = 1.0, 0.85, 0.0, 0.0
+        x[:, PARAMETERS.index("rex")] = 0.0
+        tumbling = Tumbling.of(diffusion, collapse=s.method.collapse)
+        expected = np.asarray(back_calculate(x, tumbling, s.residues, s.experiment, s.method))
+    return rigid_residues(data.value, kinds, fields, expected) & (np.sum(s.residues.w > 0, axis=1) >= 2)
 
 
 def simple_model(s: Setup, rigid: np.ndarray, options: AnalysisOptions) -> str:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from consilience.core.bounded import held
+from consilience.core.compiled import light_jit
 from consilience.core.params import PositiveDefinite
 from consilience.nmr.diffusion import DiffusionKind, PrincipalAxes, correlation_time, principal_axes
 from consilience.nmr.rates import rates
@@ -66,7 +67,7 @@ def numbers_of(diffusion: np.ndarray, shape: Shape) -> np.ndarray:
     return np.r_[np.log(across), axis * np.sqrt(max(across / along - 1, 1e-3))]
 
 
-@partial(jax.jit, static_argnames=("method",))
+@partial(light_jit, static_argnames=("method",))
 def tensor_jacobian(elements, x, residues: Measured, experiment: Experiment, method: Method):
     """Derivative (n, m, 6) of the weighted residuals in the tensor's elements (xx yy zz xy xz yz), the rest held."""
     s2f, s2s, tf, ts, rex, _, csa, theta = (x[:, k] for k in range(8))
@@ -225,27 +226,36 @@ def tau_from_ratio(r2_over_r1: float, omega: np.ndarray, experiment: Experiment,
     return float(np.interp(r2_over_r1, rising, tau))
 
 
-def rigid_residues(value: np.ndarray, kinds: tuple[str, ...], fields: np.ndarray) -> np.ndarray:
+def rigid_residues(
+    value: np.ndarray, kinds: tuple[str, ...], fields: np.ndarray, expected: np.ndarray | None = None
+) -> np.ndarray:
     """(n,) bool: no sign of fast large or of slow motion, from the rates (n, m) alone.
 
-    NOE not below 0.65 of a rigid residue's, and R2/R1 within three robust standard deviations of the median (after
-    Tjandra et al., J. Am. Chem. Soc. 117 (1995) 12562).
+    NOE not below 0.65, and R2/R1 within three robust standard deviations of the median (after Tjandra et al., J. Am.
+    Chem. Soc. 117 (1995) 12562), or of what a tensor says of rigid residues: `expected` (n, m).
     """
     good = np.ones(len(value), bool)
     for k, kind in enumerate(kinds):
         if kind == "NOE":
             good &= ~(value[:, k] < 0.65)
+
+    def log_ratio(table: np.ndarray, r1: int, r2: int) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            return np.log(np.maximum(table[:, r2] / table[:, r1], 1e-6))
+
     for f in np.unique(fields):
         r1 = [k for k, kind in enumerate(kinds) if kind == "R1" and fields[k] == f]
         r2 = [k for k, kind in enumerate(kinds) if kind == "R2" and fields[k] == f]
         if not r1 or not r2:
             continue
-        ratio = np.log(np.maximum(value[:, r2[0]] / value[:, r1[0]], 1e-6))
+        ratio = log_ratio(value, r1[0], r2[0])
+        if expected is not None:
+            ratio = ratio - log_ratio(expected, r1[0], r2[0])
         known = np.isfinite(ratio) & good
         if known.sum() < 6:
             continue
         middle = np.median(ratio[known])
-        width = max(1.4826 * np.median(np.abs(ratio[known] - middle)), 0.02)
+        width = max(1.4826 * np.median(np.abs(ratio[known] - middle)), 0.05)
         good &= ~(np.abs(ratio - middle) > 3 * width)
     return good
 
