@@ -13,7 +13,7 @@ from consilience.nmr.consistency import Consistency, compare_fields
 from consilience.nmr.constants import constants_named
 from consilience.nmr.data import RelaxationData
 from consilience.nmr.diffusion import DiffusionKind, PrincipalAxes, correlation_time, isotropic, principal_axes
-from consilience.nmr.globaltensor import KindTest, ambiguous, compare_kinds, fit_global, kind_of, kinds_to_try
+from consilience.nmr.globaltensor import KindTest, ambiguous, choose_kind, kind_of, kinds_to_try, settle
 from consilience.nmr.information import expected_information
 from consilience.nmr.modelfree import PARAMETERS, Starts
 from consilience.nmr.residuefit import ResidueFits, Tumbling, back_calculate, fit_models
@@ -120,17 +120,18 @@ def analyse(
         core = np.ones(len(data.residues), bool)
     else:
         wanted = kinds_to_try(options.diffusion, s, findings)
-        s, data, findings = only_directed(s, data, wanted[-1], findings)
-        results = {k: fit_global(s, data, rough, k, options) for k in wanted}
-        tried = compare_kinds(s, data, results, options) if len(results) > 1 else []
-        for k, (fit, *_) in results.items():
-            text = f"{k} tumbling: tau_c {correlation_time(fit.diffusion):.3f} ns, ratio {fit.axes.ratio:.3f}"
-            p = next((t.p for t in tried if t.kind == k), None)
-            say(text + (f", F test against the simpler p = {p:.1e}" if p is not None else ""))
-        kind = next((t.kind for t in reversed(tried) if t.accepted), wanted[-1])
-        tumbling, outcome, core, rival = results[kind]
+        begun, rival, tried = choose_kind(*only_directed(s, data, wanted[-1], [])[:2], rough, wanted, options)
+        for test in tried[1:]:
+            say(f"is {test.kind} tumbling needed? F test: p = {test.p:.1e}")
+        kind = begun.kind
+        s, data, findings = only_directed(s, data, kind, findings)
+        tumbling, outcome, core = settle(s, data, begun, options)
+        say(
+            f"{kind} tumbling: tau_c {correlation_time(tumbling.diffusion):.3f} ns, ratio {tumbling.axes.ratio:.3f}, "
+            f"from {int(core.sum())} rigid residues"
+        )
         if rival is not None:
-            findings.append(ambiguous(tumbling, rival))
+            findings.append(ambiguous(begun, rival))
         diffusion = tumbling.diffusion
         few = max(8, 2 * len(tumbling.q))
         if core.sum() < few:
@@ -168,7 +169,7 @@ def analyse(
         kind,  # type: ignore[arg-type]
         diffusion,
         tumbling,
-        tuple(tried),
+        tuple(tried) if len(tried) > 1 else (),
         outcome.starts,
         outcome.fits,
         outcome.values,

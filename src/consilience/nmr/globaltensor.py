@@ -10,6 +10,7 @@ from consilience.errors import Finding, InputError
 from consilience.nmr.choice import Outcome, fit_and_choose, modes_of
 from consilience.nmr.data import RelaxationData
 from consilience.nmr.diffusion import DiffusionKind, correlation_time, isotropic
+from consilience.nmr.modelfree import FREE
 from consilience.nmr.residuefit import Measured
 from consilience.nmr.setup import AnalysisOptions, Setup, local_times, simple_model, trusted
 from consilience.nmr.tumbling import SIZE, Shape, TumblingFit, fit_tensor, quadric
@@ -20,8 +21,6 @@ RIVAL = 4.0  # chi2 by which prolate and oblate must differ to be told apart
 SIGNIFICANCE = 1e-3  # of the F test for a more general tensor
 FEWEST_DIRECTIONS = {"iso": 3, "axial": 8, "rhombic": 12}
 SHAPES: dict[str, tuple[Shape, ...]] = {"iso": ("iso",), "axial": ("prolate", "oblate"), "rhombic": ("rhombic",)}
-
-Global = tuple[TumblingFit, Outcome, np.ndarray, TumblingFit | None]
 
 
 def ambiguous(best: TumblingFit, rival: TumblingFit) -> Finding:
@@ -75,78 +74,86 @@ class KindTest:
     accepted: bool
 
 
-def compare_kinds(
-    s: Setup,
-    data: RelaxationData,
-    results: dict[str, Global],
-    options: AnalysisOptions,
-) -> list[KindTest]:
-    """Is the more general tensor needed? F tests on one set of residues with one model, from the simple to the general.
+def choose_kind(
+    s: Setup, data: RelaxationData, rough: float, kinds: list[str], options: AnalysisOptions
+) -> tuple[TumblingFit, TumblingFit | None, list[KindTest]]:
+    """The simplest kind of tensor that the data accept, from rigid residues with one model for all: F tests.
 
     At 0.001, because N-H directions taken from a model are wrong by several degrees, which looks like anisotropy.
+    Returns the tensor, a tensor of another shape that fits about as well (or None), and the tests. Which residues are
+    rigid is judged against the most general tensor, so that anisotropy does not look like exchange.
     """
+    rigid = trusted(s, data)
+    if rigid.sum() < max(3, SIZE[SHAPES[kinds[-1]][0]]):
+        rigid = np.ones(len(rigid), bool)
+    fits = {kind: _first_tensors(s, data, rough, kind, options, rigid) for kind in kinds}
+    again = trusted(s, data, fits[kinds[-1]][0].diffusion)
+    if again.sum() >= rigid.sum() and not np.array_equal(again, rigid):
+        rigid = again
+        fits = {kind: _first_tensors(s, data, rough, kind, options, rigid) for kind in kinds}
+    counts = np.sum(s.residues.w > 0, axis=1)[rigid]
+    own = len(FREE[simple_model(s, rigid, options)])
+    tests: list[KindTest] = []
+    for kind, (fit, *_) in fits.items():
+        freedom = int(np.maximum(counts - own, 0).sum()) - SIZE[fit.shape]
+        reference = next((t for t in reversed(tests) if t.accepted), None)
+        p = None if reference is None else _f_test(reference, fit.chi2, freedom, int(counts.sum()))
+        tests.append(KindTest(kind, fit.chi2, freedom, p, p is None or p < SIGNIFICANCE))
+    best, *others = fits[next(t.kind for t in reversed(tests) if t.accepted)]
+    rival = next((fit for fit in others if fit.chi2 - best.chi2 < RIVAL), None)
+    return best, rival, tests
+
+
+def _f_test(simple: KindTest, chi2: float, freedom: int, n: int) -> float:
+    """Probability that chi2 falls from the simple kind's by chance as much as it does."""
     from scipy.stats import f as f_distribution
 
-    rigid = trusted(s, data)
-    counts = np.sum(s.residues.w > 0, axis=1)
-    simple = simple_model(s, rigid, options)
-    tests: list[KindTest] = []
-    for kind, (fit, outcome, *_) in results.items():
-        k = options.models.index(simple)
-        low, high = (np.tile(a[k], (len(rigid), 1)) for a in (outcome.fits.lower, outcome.fits.upper))
-        residues = _silenced(s.residues, rigid)
-        again = fit_tensor(fit.diffusion, fit.shape, outcome.fits.x[:, k], low, high, residues, s.experiment, s.method)
-        own = int(outcome.starts.count()[k])
-        freedom = int(np.maximum(counts[rigid] - own, 0).sum()) - SIZE[fit.shape]
-        reference = next((t for t in reversed(tests) if t.accepted), None)
-        if reference is None:
-            tests.append(KindTest(kind, again.chi2, freedom, None, True))
-            continue
-        more = reference.freedom - freedom
-        p = 1.0
-        if freedom > 0:
-            gain, floor = max(reference.chi2 - again.chi2, 0.0), 1e-12 * counts[rigid].sum()
-            p = float(f_distribution.sf(gain / more / max(again.chi2 / freedom, floor), more, freedom))
-        tests.append(KindTest(kind, again.chi2, freedom, p, p < SIGNIFICANCE))
-    return tests
+    if freedom <= 0:
+        return 1.0
+    gain, more = max(simple.chi2 - chi2, 0.0), simple.freedom - freedom
+    return float(f_distribution.sf(gain / more / max(chi2 / freedom, 1e-12 * n), more, freedom))
 
 
-def fit_global(s: Setup, data: RelaxationData, rough: float, kind: str, options: AnalysisOptions) -> Global:
-    """A tensor of one kind: from rigid residues first, then in turn with the choice of models until both stand still.
-
-    The tensor is fitted to the rigid residues whose model has neither Rex nor slow motion, with those models. Returns
-    the tensor, the models, the core (n,) bool, and a tensor of another shape that fits about as well (or None).
-    """
-    rigid = trusted(s, data)
-    if rigid.sum() < max(3, SIZE[SHAPES[kind][0]]):
-        rigid = np.ones(len(rigid), bool)
+def _first_tensors(
+    s: Setup, data: RelaxationData, rough: float, kind: str, options: AnalysisOptions, rigid: np.ndarray
+) -> list[TumblingFit]:
+    """Tensors of all shapes of a kind, the best first, fitted to the rigid residues with one simple model for all."""
     first = s.starts(rough)
     row = np.flatnonzero(first.model == options.models.index(simple_model(s, rigid, options)))[0]
-    by_shape: dict[str, TumblingFit] = {}
+    x, low, high = (np.tile(a[row], (len(rigid), 1)) for a in (first.x, first.lower, first.upper))
+    residues = _silenced(s.residues, rigid)
+    out = []
     for shape in SHAPES[kind]:
-        for tensor in _tensor_starts(shape, data, s, rough, rigid):
-            x, low, high = (np.tile(a[row], (len(rigid), 1)) for a in (first.x, first.lower, first.upper))
-            residues = _silenced(s.residues, rigid)
-            fit = fit_tensor(tensor, shape, x, low, high, residues, s.experiment, s.method, rtol=1e-7)
-            if shape not in by_shape or fit.chi2 < by_shape[shape].chi2:
-                by_shape[shape] = fit
-    best, *others = sorted(by_shape.values(), key=lambda fit: fit.chi2)
-    rival = next((fit for fit in others if fit.chi2 - best.chi2 < RIVAL), None)
+        tried = [
+            fit_tensor(tensor, shape, x, low, high, residues, s.experiment, s.method, rtol=1e-7)
+            for tensor in _tensor_starts(shape, data, s, rough, rigid)
+        ]
+        out.append(min(tried, key=lambda fit: fit.chi2))
+    return sorted(out, key=lambda fit: fit.chi2)
+
+
+def settle(
+    s: Setup, data: RelaxationData, best: TumblingFit, options: AnalysisOptions
+) -> tuple[TumblingFit, Outcome, np.ndarray]:
+    """Tensor and models in turn until both stand still; returns also the core (n,) bool that carries the tensor.
+
+    The tensor is fitted to the rigid residues whose model has neither Rex nor slow motion, with those models.
+    """
     previous: tuple[np.ndarray, np.ndarray] | None = None
     outcome = fit_and_choose(s, modes_of(s, best.diffusion), correlation_time(best.diffusion), options)
-    core = rigid
+    core = trusted(s, data, best.diffusion)
     for _ in range(ROUNDS):
-        names = np.array([outcome.starts.models[k] for k in outcome.chosen])
-        core = trusted(s, data, best.diffusion) & np.isin(names, ["m0", "m1", "m2"])
+        rigid = trusted(s, data, best.diffusion)
+        core = rigid & np.isin([outcome.starts.models[k] for k in outcome.chosen], ["m0", "m1", "m2"])
         if core.sum() < max(4, SIZE[best.shape]):
-            core = rigid
+            core = rigid if rigid.sum() >= max(4, SIZE[best.shape]) else np.ones(len(rigid), bool)
         if previous is not None and np.array_equal(previous[0], outcome.chosen) and np.array_equal(previous[1], core):
             break
         previous = (outcome.chosen, core)
         best = _refit(s, best, outcome, core)
         outcome = fit_and_choose(s, modes_of(s, best.diffusion), correlation_time(best.diffusion), options, outcome)
     outcome = fit_and_choose(s, modes_of(s, best.diffusion), correlation_time(best.diffusion), options)
-    return best, outcome, core, rival
+    return best, outcome, core
 
 
 def _silenced(residues: Measured, used: np.ndarray) -> Measured:
