@@ -138,6 +138,7 @@ def check(files: tuple[Path, ...], **given: Any) -> int:
 @click.option(
     "--domains", metavar="LIST", help='Relaxation data: rigid bodies, e.g. "A:1-76;A:80-150" (default: chains).'
 )
+@click.option("--all-atoms", is_flag=True, help="Relaxation data: then all atoms, with geometry restraints.")
 @click.option("--diffusion", type=click.Choice(["iso", "axial", "rhombic", "auto"]), default=_DEFAULT["diffusion"],
               show_default=True, help="Relaxation data: kind of tumbling.")  # fmt: skip
 @click.option("--tensor", type=click.Path(path_type=Path), metavar="FILE",

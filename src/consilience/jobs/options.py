@@ -58,6 +58,7 @@ class RefineOptions:
     b: bool = True
     occupancy: Literal["none", "partial"] = "none"
     domains: str | None = None  # with relaxation data: rigid bodies, None: chains
+    all_atoms: bool = False  # with relaxation data: after the domains, all atoms with geometry restraints
     diffusion: Literal["iso", "axial", "rhombic", "auto"] = "auto"
     tensor: Path | None = None  # of diffusion, held
     without: tuple[str, ...] = ()  # kinds of rates that are not used

@@ -51,6 +51,8 @@ def refine(
     for name in ("domains", "tensor"):
         if getattr(options, name) is not None:
             raise InputError(f"--{name} goes with relaxation data", fix=f"run without --{name}")
+    if options.all_atoms:
+        raise InputError("--all-atoms goes with relaxation data", fix="run without --all-atoms")
     inputs = load_inputs([Path(f) for f in files], options, run.seed)
     model_path = inputs.given.source
     folder = open_folder("refine", Path(model_path).name.split(".")[0], run, inputs.paths)

@@ -73,13 +73,8 @@ def load_inputs(files: Sequence[Path], options: RefineOptions, seed: int) -> Ref
     raise_errors(findings)
     given = adopt_cell(given, reflections)
     structure = given.without_hydrogens()
-    names = {r.name for chain in structure.hierarchy[0] for r in chain}
-    dictionaries = [*options.ligands, *by_kind["dictionary"]]
-    library, found, missing = load_library(sorted(names), ligands=dictionaries, monlib=options.monlib)
-    findings += [f for f in found if f.level != "note"]
-    if missing:
-        raise InputError(_undescribed(structure, missing))
-    topology = build_topology(structure, library)
+    topology, found = restraints_of(structure, [*options.ligands, *by_kind["dictionary"]], options.monlib)
+    findings += found
     return RefineInputs(given, structure, topology, reflections, tuple(findings), tuple(map(Path, files)))
 
 
@@ -91,6 +86,17 @@ def holds_relaxation(files: Sequence[str | Path]) -> bool:
         what = "diffraction and relaxation data in one refinement are not available in this version"
         raise InputError(what, fix="refine against one of them")
     return found
+
+
+def restraints_of(
+    structure: Structure, dictionaries: Sequence[Path], monlib: Path | None
+) -> tuple[Topology, list[Finding]]:
+    """Restraints of a structure without hydrogens, and warnings. Raises InputError for a residue nobody describes."""
+    names = {r.name for chain in structure.hierarchy[0] for r in chain}
+    library, found, missing = load_library(sorted(names), ligands=list(dictionaries), monlib=monlib)
+    if missing:
+        raise InputError(_undescribed(structure, missing))
+    return build_topology(structure, library), [f for f in found if f.level != "note"]
 
 
 def refuse_unavailable(options: RefineOptions) -> None:

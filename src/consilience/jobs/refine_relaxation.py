@@ -14,7 +14,7 @@ from consilience.files import recognise
 from consilience.jobs.domains import Bodies, find_bodies
 from consilience.jobs.options import RefineOptions, RunOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
-from consilience.jobs.refine_inputs import composition, refuse_unavailable
+from consilience.jobs.refine_inputs import composition, refuse_unavailable, restraints_of
 from consilience.jobs.relaxation_inputs import read_tensor
 from consilience.jobs.runtime import prepare_jax
 from consilience.nmr.data import KINDS, RelaxationData
@@ -28,6 +28,7 @@ from consilience.structure.read import read_structure
 if TYPE_CHECKING:
     from consilience.jobs.orientation import Domains, Orientation
     from consilience.nmr.tumbling import Shape
+    from consilience.structure.topology import Topology
 
 FEWEST_AMIDES = 8  # of a body that is to be oriented: three angles, and something held out
 FLEXIBLE_NOE = 0.65
@@ -50,6 +51,7 @@ class DomainInputs:
     data: RelaxationData
     atoms: np.ndarray
     tensor: np.ndarray | None
+    topology: Topology | None  # where all atoms are to move
     findings: tuple[Finding, ...]
     paths: tuple[Path, ...]
 
@@ -73,6 +75,11 @@ def load_domains(files: Sequence[Path], options: RefineOptions) -> DomainInputs:
     data = data.select(columns=np.array([c.kind not in options.without for c in data.columns]))
     amides = amide_vectors(structure, data.residues)
     raise_errors(amides.findings)
+    topology = None
+    if options.all_atoms:
+        structure = structure.without_hydrogens()
+        topology, found = restraints_of(structure, options.ligands, options.monlib)
+        data = replace(data, findings=(*data.findings, *found))
     atoms = amide_atoms(structure, data.residues)
     known = np.asarray((atoms >= 0).all(axis=1) & data.measured.any(axis=1))
     bodies = find_bodies(structure, options.domains)
@@ -84,7 +91,7 @@ def load_domains(files: Sequence[Path], options: RefineOptions) -> DomainInputs:
             raise InputError(f"too few amides with data in the body {name}", found=str(count), expected=expected)
     tensor = read_tensor(options.tensor) if options.tensor is not None else None
     findings = (*structure.findings, *data.findings, *amides.findings)
-    return DomainInputs(structure, bodies, data, atoms, tensor, findings, tuple(files))
+    return DomainInputs(structure, bodies, data, atoms, tensor, topology, findings, tuple(files))
 
 
 def _refuse(options: RefineOptions) -> None:
@@ -174,6 +181,7 @@ def _orient(
 ) -> tuple[dict[str, Any], Path, Orientation]:
     from consilience.jobs.orientation import orient
     from consilience.jobs.refine_relaxation_files import orientation_summary, write_files
+    from consilience.jobs.restrained_atoms import restrain
 
     config = {f.name: getattr(options, f.name) for f in fields(options)}
     folder.write_manifest(inputs.paths, config)
@@ -213,11 +221,17 @@ def _orient(
         plain = orient(fewer, done.diffusion, done.shape, hold=hold, starts=1, seed=seed)
     gradients = _gradients(problem, done)
     _tell(done, plain, folder)
-    summary = orientation_summary(done, plain, problem, gradients)
+    summary, xyz = orientation_summary(done, plain, problem, gradients), done.xyz
+    if inputs.topology is not None:
+        atoms = restrain(problem, done, inputs.structure, inputs.topology)
+        folder.log(atoms.reason)
+        xyz = atoms.xyz
+        summary |= {"rmsz": atoms.after["rmsz"] if atoms.accepted else atoms.before["rmsz"], "all_atoms": vars(atoms)}
+        summary["all_atoms"] = {k: v for k, v in summary["all_atoms"].items() if k != "xyz"}
     if gradients["max_rel_error"] > TOLERANCE:
         summary["status"] = "checks_failed"
         folder.log(f"a gradient is off by {gradients['max_rel_error']:.1e}, more than {TOLERANCE:.0e}")
-    write_files(folder, inputs.structure.with_atoms(xyz=done.xyz), done, problem, summary)
+    write_files(folder, inputs.structure.with_atoms(xyz=xyz), done, problem, summary)
     summary = folder.write_summary(summary)
     folder.log(f"report: {folder.path / 'report.html'}")
     return summary, folder.path, done
