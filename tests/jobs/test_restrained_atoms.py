@@ -65,7 +65,7 @@ def test_geometry_mends_and_the_data_stay_explained(problem: tuple[Domains, Any,
     assert found.accepted, found.reason
     assert found.after["rmsz"]["bond"] < min(2.0, found.before["rmsz"]["bond"] / 3)
     assert found.after["chi2_work"] < found.before["chi2_work"]
-    assert 0.02 < np.sqrt(np.mean((found.xyz - done.xyz) ** 2)) < 0.2
+    assert 0.02 < np.sqrt(np.mean((found.xyz - done.xyz) ** 2)) < 0.4
 
 
 def test_free_residues_move_no_atom(problem: tuple[Domains, Any, Structure, Any]) -> None:
