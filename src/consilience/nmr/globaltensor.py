@@ -139,7 +139,7 @@ def settle(
 
     The tensor is fitted to the rigid residues whose model has neither Rex nor slow motion, with those models.
     """
-    previous: tuple[np.ndarray, np.ndarray] | None = None
+    seen: set[tuple[bytes, bytes]] = set()
     outcome = fit_and_choose(s, modes_of(s, best.diffusion), correlation_time(best.diffusion), options)
     core = trusted(s, data, best.diffusion)
     for _ in range(ROUNDS):
@@ -147,9 +147,10 @@ def settle(
         core = rigid & np.isin([outcome.starts.models[k] for k in outcome.chosen], ["m0", "m1", "m2"])
         if core.sum() < max(4, SIZE[best.shape]):
             core = rigid if rigid.sum() >= max(4, SIZE[best.shape]) else np.ones(len(rigid), bool)
-        if previous is not None and np.array_equal(previous[0], outcome.chosen) and np.array_equal(previous[1], core):
+        state = (outcome.chosen.tobytes(), core.tobytes())
+        if state in seen:  # still, or going round in a circle
             break
-        previous = (outcome.chosen, core)
+        seen.add(state)
         best = _refit(s, best, outcome, core)
         outcome = fit_and_choose(s, modes_of(s, best.diffusion), correlation_time(best.diffusion), options, outcome)
     outcome = fit_and_choose(s, modes_of(s, best.diffusion), correlation_time(best.diffusion), options)
