@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from consilience.nmr.posterior import sample_posterior
     from consilience.nmr.predict import predict_rates
     from consilience.nmr.read import read_relaxation
 
-__all__ = ["predict_rates", "read_relaxation"]
-_HOMES = {"predict_rates": "predict", "read_relaxation": "read"}
+__all__ = ["predict_rates", "read_relaxation", "sample_posterior"]
+_HOMES = {"predict_rates": "predict", "read_relaxation": "read", "sample_posterior": "posterior"}
 
 
 def __getattr__(name: str) -> Any:

@@ -139,7 +139,8 @@ def predicted(x, tumbling: Tumbling, residue: Measured, experiment: Experiment, 
     return table[experiment.kind, experiment.field]
 
 
-def _residuals(moving, x, tumbling, residue, experiment, method):
+def weighted_residuals(moving, x, tumbling, residue, experiment, method):
+    """Differences over errors (m,), and of the CSA's priors (2,) where it is free; `moving` replaces the active x."""
     x = x.at[jnp.array(method.active, int)].set(moving) if method.active else x
     r = residue.w * (predicted(x, tumbling, residue, experiment, method) - residue.y)
     if PARAMETERS.index("csa") not in method.active:
@@ -153,11 +154,11 @@ def _one(
 ) -> tuple[jax.Array, jax.Array]:
     """(x (8,), chi2) from one start."""
     if not method.active:
-        return x, jnp.sum(_residuals(x[:0], x, tumbling, residue, experiment, method) ** 2)
+        return x, jnp.sum(weighted_residuals(x[:0], x, tumbling, residue, experiment, method) ** 2)
     i = jnp.array(method.active)
 
     def residuals(moving):
-        return _residuals(moving, x, tumbling, residue, experiment, method)
+        return weighted_residuals(moving, x, tumbling, residue, experiment, method)
 
     done: Bounded = least_squares(residuals, x[i], lower[i], upper[i], steps=steps, newton=newton, damping=damping)
     return x.at[i].set(done.x), 2 * done.value
@@ -241,7 +242,7 @@ def jacobians(x, tumbling: Tumbling, residues: Measured, experiment: Experiment,
 
     def one(a, residue):
         def residuals(moving):
-            return _residuals(moving, a, tumbling, residue, experiment, method)
+            return weighted_residuals(moving, a, tumbling, residue, experiment, method)
 
         return residuals(a[i]), jax.jacfwd(residuals)(a[i])
 
