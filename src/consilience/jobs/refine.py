@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from consilience.errors import InputError
-from consilience.jobs.notebook import summary_table
+from consilience.jobs.html_table import summary_table
 from consilience.jobs.options import RefineOptions, RunOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
 from consilience.jobs.refine_inputs import RefineInputs, composition, holds_relaxation, load_inputs

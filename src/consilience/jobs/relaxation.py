@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from consilience.jobs.notebook import summary_table
+from consilience.jobs.html_table import summary_table
 from consilience.jobs.options import RelaxationOptions, RunOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
 from consilience.jobs.relaxation_inputs import RelaxationInputs, load_relaxation
