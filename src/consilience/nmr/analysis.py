@@ -105,6 +105,11 @@ def analyse(
     for finding in warned:
         tell(finding)
     findings += warned
+    if options.select == "aicc" and (few := int(np.sum(data.measured.sum(axis=1) <= 3))):
+        what = f"{few} residue(s) have three data or fewer: AICc is infinite there for every model of two parameters"
+        findings.append(
+            Finding("warn", what, fix="choose with --select aic, which needs no correction for known errors")
+        )
     tried: list[KindTest] = []
     tumbling: TumblingFit | None = None
     if options.diffusion == "local":
