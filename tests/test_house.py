@@ -61,7 +61,7 @@ def test_domains_never_import_each_other() -> None:
 
 
 def test_core_imports_no_domain() -> None:
-    allowed = {"core", "units", "_xla", "forces", "errors"}
+    allowed = {"core", "units", "_xla", "forces"}
     assert not offenders(lambda p: parts_used(p) - allowed if home(p) == "core" else ())
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from consilience import core, nmr, structure, xray
     from consilience.core.conformance import check_term
+    from consilience.core.errors import InputError, RunError
     from consilience.core.gradcheck import check_gradients
-    from consilience.errors import InputError, RunError
     from consilience.structure.read import read_structure
     from consilience.verbs import check, refine, relaxation, tour
     from consilience.xray.read import read_reflections
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "check_term": "core.conformance",
     "check_gradients": "core.gradcheck",
-    "InputError": "errors",
-    "RunError": "errors",
+    "InputError": "core.errors",
+    "RunError": "core.errors",
     "read_structure": "structure.read",
     "read_reflections": "xray.read",
     "check": "verbs",

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from consilience.errors import ConsilError, Finding, InputError, clean
+from consilience.core.errors import ConsilError, Finding, InputError, clean
 from consilience.jobs.options import RefineOptions, RelaxationOptions, RunOptions, residue_numbers, user_weights
 
 _STATUS = {"ok": 0, "failed": 1, "checks_failed": 3, "interrupted": 130}

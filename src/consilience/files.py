@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 from typing import Literal
 
-from consilience.errors import InputError, RunError, clean
+from consilience.core.errors import InputError, RunError, clean
 
 Kind = Literal[
     "empty",

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from consilience.core.balance import Balance, Policy, balance
+from consilience.core.errors import RunError
 from consilience.core.objective import Objective
 from consilience.core.params import Block, Model
-from consilience.errors import RunError
 
 from . import toys
 

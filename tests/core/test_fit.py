@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from consilience.core.balance import Policy
+from consilience.core.errors import InputError, RunError
 from consilience.core.fit import Carry, Prepared, fit
 from consilience.core.lbfgs import LBFGS
 from consilience.core.params import Model
 from consilience.core.stages import Stage
-from consilience.errors import InputError, RunError
 
 from . import toys
 

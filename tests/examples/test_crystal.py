@@ -13,7 +13,7 @@ import gemmi
 import numpy as np
 import pytest
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 from consilience.examples import example_path
 from consilience.structure.library import load_library
 

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consilience.cli import main
-from consilience.errors import InputError, RunError
+from consilience.core.errors import InputError, RunError
 from consilience.files import read_bytes, recognise
 from consilience.jobs.check import check
 from consilience.jobs.config import load_config

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 from consilience.jobs.domains import Bodies, find_bodies
 from consilience.jobs.orientation import Domains, Orientation, Split, orient
 from consilience.nmr.amides import amide_atoms

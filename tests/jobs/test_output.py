@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from consilience.errors import Finding, InputError
+from consilience.core.errors import Finding, InputError
 from consilience.jobs.options import RunOptions
 from consilience.jobs.output import Interrupted, interruptible, open_folder
 from consilience.jobs.plain import as_csv

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 from consilience.jobs.options import RefineOptions, RunOptions
 from consilience.jobs.refine import refine
 from consilience.structure.read import read_structure

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from consilience.cli import main
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 from consilience.examples import example_path
 from consilience.jobs.options import RelaxationOptions, RunOptions, residue_numbers
 from consilience.jobs.relaxation import relaxation

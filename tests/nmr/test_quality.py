@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consilience.errors import Finding
+from consilience.core.errors import Finding
 from consilience.nmr.data import Column, RelaxationData, Residue
 from consilience.nmr.plausible import noe_limit
 from consilience.nmr.quality import count_data, inspect_relaxation

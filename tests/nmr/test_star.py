@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consilience.errors import Finding, InputError
+from consilience.core.errors import Finding, InputError
 from consilience.nmr.data import RelaxationData
 from consilience.nmr.read import read_relaxation
 from consilience.nmr.star import read_star

@@ -7,7 +7,7 @@ from pathlib import Path
 import pynmrstar
 import pytest
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 from consilience.nmr.data import Residue
 from consilience.nmr.star_write import order_parameters_text, write_order_parameters
 

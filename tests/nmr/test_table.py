@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consilience.errors import Finding, InputError
+from consilience.core.errors import Finding, InputError
 from consilience.files import recognise
 from consilience.nmr.columns import field_from_name, kind_from_name, role_of
 from consilience.nmr.data import RelaxationData, Residue

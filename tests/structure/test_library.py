@@ -9,7 +9,7 @@ import gemmi
 import numpy as np
 import pytest
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 from consilience.structure import ccd
 from consilience.structure.library import OWN_LIBRARY, load_library
 

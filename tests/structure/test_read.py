@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 from consilience.structure.read import read_structure
 from consilience.structure.write import write_mmcif, write_pdb
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 from consilience.xray.asu import map_to_asu, phases_from_asu
 from consilience.xray.consistency import adopt_cell, compare
 from consilience.xray.open import open_reflections

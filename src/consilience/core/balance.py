@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from consilience.core.errors import RunError
 from consilience.core.objective import Objective
 from consilience.core.params import Model, Raw
-from consilience.errors import RunError
 
 Metric = Callable[[Raw], float]  # g -> g' P^-1 g
 

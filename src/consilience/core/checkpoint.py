@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 
 
 def write_atomic(path: Path, data: bytes) -> None:

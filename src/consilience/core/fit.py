@@ -17,12 +17,12 @@ import numpy as np
 
 from consilience.core.balance import Balance, Policy, balance
 from consilience.core.checkpoint import load_checkpoint, save_checkpoint
+from consilience.core.errors import InputError
 from consilience.core.lbfgs import LBFGS
 from consilience.core.objective import Objective
 from consilience.core.params import Model
 from consilience.core.precondition import curvatures, factorised, metrics
 from consilience.core.stages import Protocol, Stage
-from consilience.errors import InputError
 
 Carry = dict[str, np.ndarray]
 History = list[dict[str, Any]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 
 
 def example_path(name: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from consilience.errors import Finding, clean
+from consilience.core.errors import Finding, clean
 
 MAX_HEADER = 100 << 20
 _WIDTH = {

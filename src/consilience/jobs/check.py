@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from consilience.errors import Finding, InputError
+from consilience.core.errors import Finding, InputError
 from consilience.files import Kind, archive_findings, read_bytes, recognise
 from consilience.nmr.data import RelaxationData
 from consilience.structure.atoms import Structure

@@ -11,7 +11,7 @@ import yaml
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
-from consilience.errors import InputError, clean
+from consilience.core.errors import InputError, clean
 from consilience.files import decode, read_bytes, recognise_bytes
 
 MAX_BYTES = 4 << 20

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consilience.errors import InputError, clean
+from consilience.core.errors import InputError, clean
 from consilience.structure.atoms import Structure
 from consilience.structure.rigid import bodies_of, with_nearest
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from consilience.errors import Finding, InputError, clean
+from consilience.core.errors import Finding, InputError, clean
 
 
 def _silent(_: object) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from consilience.errors import Finding, InputError, RunError, clean
+from consilience.core.errors import Finding, InputError, RunError, clean
 from consilience.files import write_atomic
 from consilience.jobs.options import RunOptions
 from consilience.jobs.plain import as_csv, as_json, plain

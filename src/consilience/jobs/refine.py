@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 from consilience.jobs.html_table import summary_table
 from consilience.jobs.options import RefineOptions, RunOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import gemmi
 
-from consilience.errors import Finding, InputError, raise_errors
+from consilience.core.errors import Finding, InputError, raise_errors
 from consilience.files import recognise
 from consilience.jobs.options import RefineOptions
 from consilience.nmr.read import KINDS as RELAXATION

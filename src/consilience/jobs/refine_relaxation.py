@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from consilience.errors import Finding, InputError, raise_errors
+from consilience.core.errors import Finding, InputError, raise_errors
 from consilience.files import recognise
 from consilience.jobs.domains import Bodies, find_bodies
 from consilience.jobs.options import RefineOptions, RunOptions

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from consilience.errors import Finding, InputError, raise_errors
+from consilience.core.errors import Finding, InputError, raise_errors
 from consilience.files import read_text, recognise
 from consilience.jobs.options import RelaxationOptions
 from consilience.nmr.data import KINDS, RelaxationData

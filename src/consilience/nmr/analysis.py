@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from consilience.errors import Finding, InputError
+from consilience.core.errors import Finding, InputError
 from consilience.nmr.choice import fit_and_choose, modes_of
 from consilience.nmr.consistency import Consistency, compare_fields
 from consilience.nmr.constants import constants_named

@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from consilience.errors import Finding
+from consilience.core.errors import Finding
 from consilience.nmr.constants import CSA, R_NH, Constants, frequencies
 from consilience.nmr.data import RelaxationData
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 
 ConstantsName = Literal["codata2022", "relax"]
 R_NH = 1.02  # Å, the effective length of model-free analysis

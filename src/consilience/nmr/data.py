@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from consilience.errors import Finding
+from consilience.core.errors import Finding
 
 Kind = Literal["R1", "R2", "NOE", "etaxy", "etaz"]
 KINDS: tuple[Kind, ...] = ("R1", "R2", "NOE", "etaxy", "etaz")

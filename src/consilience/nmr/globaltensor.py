@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consilience.errors import Finding, InputError
+from consilience.core.errors import Finding, InputError
 from consilience.nmr.choice import Outcome, fit_and_choose, modes_of
 from consilience.nmr.data import RelaxationData
 from consilience.nmr.diffusion import DiffusionKind, correlation_time, isotropic

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from consilience.errors import Finding, Level, clean
+from consilience.core.errors import Finding, Level, clean
 from consilience.nmr.data import Column, Kind, RelaxationData, Residue
 
 MISSING = {"", ".", "?", "none"}

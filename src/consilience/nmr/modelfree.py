@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 
 # S2 = s2f s2s; ts is te of the simple models; times ns, rex s^-1 at the lowest field, csa ppm, theta (CSA to N-H) rad
 PARAMETERS = ("s2f", "s2s", "tf", "ts", "rex", "tm", "csa", "theta")

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 from consilience.nmr.analysis import Analysis
 from consilience.nmr.choice import modes_of
 from consilience.nmr.modelfree import PARAMETERS

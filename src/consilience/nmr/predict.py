@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 from consilience.nmr.constants import CSA, Constants, constants_named, frequencies
 from consilience.nmr.rates import rates
 from consilience.nmr.spectral import spectral_densities

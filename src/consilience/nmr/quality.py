@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from consilience.errors import Finding, Level
+from consilience.core.errors import Finding, Level
 from consilience.nmr.data import RelaxationData
 from consilience.nmr.lists import some
 from consilience.nmr.plausible import apparent_order, noe_limit

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from consilience.errors import Finding
+from consilience.core.errors import Finding
 from consilience.nmr.data import Kind
 
 # what a protein's 15N amides can show between 200 and 1300 MHz, as medians over residues; s^-1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from consilience.errors import Finding, InputError, raise_errors
+from consilience.core.errors import Finding, InputError, raise_errors
 from consilience.files import decode, read_bytes, recognise_bytes
 from consilience.nmr.data import RelaxationData
 from consilience.nmr.lists import RateList, assemble

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from consilience.errors import Finding
+from consilience.core.errors import Finding
 from consilience.nmr.constants import CSA, CSA_ANGLE, R_NH, constants_named
 from consilience.nmr.data import RelaxationData
 from consilience.nmr.diffusion import correlation_time

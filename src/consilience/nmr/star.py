@@ -10,7 +10,7 @@ from typing import NamedTuple
 import gemmi
 import numpy as np
 
-from consilience.errors import Finding, InputError, clean
+from consilience.core.errors import Finding, InputError, clean
 from consilience.nmr.data import Kind, Residue
 from consilience.nmr.lists import AMIDE_ATOMS, MISSING, Entry, RateList, number, number_findings, residue_name, some
 from consilience.nmr.rate_units import field_finding, to_rates

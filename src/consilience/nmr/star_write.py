@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 from consilience.files import write_atomic
 from consilience.nmr.data import Residue
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consilience.errors import Finding, InputError, clean
+from consilience.core.errors import Finding, InputError, clean
 from consilience.nmr.columns import Role, field_from_name, field_from_text, kind_from_name, role_of, roles_of
 from consilience.nmr.data import Residue
 from consilience.nmr.lists import AMIDE_ATOMS, Entry, RateList, number, number_findings, residue_name, some

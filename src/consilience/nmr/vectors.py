@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import gemmi
 import numpy as np
 
-from consilience.errors import Finding, Level
+from consilience.core.errors import Finding, Level
 from consilience.nmr.data import Residue
 from consilience.nmr.lists import some
 from consilience.structure.atoms import Structure

@@ -19,7 +19,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from consilience.errors import clean
+from consilience.core.errors import clean
 from consilience.report.figures import BLUE_TO_RED, PALETTE
 from consilience.report.page import (
     Arrow,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import gemmi
 import numpy as np
 
-from consilience.errors import Finding
+from consilience.core.errors import Finding
 
 FloatArray = np.ndarray
 EIGHT_PI2 = 8.0 * np.pi**2

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import gemmi
 import numpy as np
 
-from consilience.errors import Finding, Level
+from consilience.core.errors import Finding, Level
 
 B_FLOOR = 2.0  # Å^2, what a negative or zero B becomes
 MAIN_CHAIN = ("N", "CA", "C", "O")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gemmi
 
-from consilience.errors import Finding, InputError
+from consilience.core.errors import Finding, InputError
 from consilience.structure import ccd
 from consilience.structure.derived import restraints_block
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gemmi
 
-from consilience.errors import Finding, InputError, clean, raise_errors
+from consilience.core.errors import Finding, InputError, clean, raise_errors
 from consilience.files import Kind, decode, read_bytes, recognise_bytes
 from consilience.structure.atoms import Structure
 from consilience.structure.inspect import atom_table, inspect_structure, reset_b_factors

@@ -12,7 +12,7 @@ import gemmi
 import numpy as np
 import scipy.sparse as sp
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 from consilience.structure.atoms import Structure
 from consilience.structure.chirality import ideal_chiral_volume
 from consilience.structure.restraints import Restraints

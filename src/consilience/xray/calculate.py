@@ -9,7 +9,7 @@ import gemmi
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 from consilience.structure.atoms import Structure
 from consilience.xray.fourier import EIGHT_PI2, ReflectionIndex, matrix, plan_structure_factors
 from consilience.xray.scattering import Source, form_factors

@@ -10,7 +10,7 @@ from typing import Literal
 import gemmi
 import numpy as np
 
-from consilience.errors import Finding, InputError, clean
+from consilience.core.errors import Finding, InputError, clean
 
 _PLAIN = {"amplitude": "F", "intensity": "J"}
 _PAIR = {"amplitude": ("G", "L"), "intensity": ("K", "M")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gemmi
 import numpy as np
 
-from consilience.errors import Finding
+from consilience.core.errors import Finding
 from consilience.structure.atoms import Structure
 from consilience.xray.reflections import Reflections
 

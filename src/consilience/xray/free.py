@@ -8,7 +8,7 @@ from typing import Literal
 import gemmi
 import numpy as np
 
-from consilience.errors import Finding, InputError, clean
+from consilience.core.errors import Finding, InputError, clean
 
 _HINT = re.compile(r"free|test|cross|status", re.IGNORECASE)
 _OTHER = re.compile(r"mult|redund|n_?obs|count|batch|isym|frac|run|sweep|hand|phase|bin", re.IGNORECASE)

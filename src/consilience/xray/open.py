@@ -10,7 +10,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
-from consilience.errors import Finding, InputError, clean
+from consilience.core.errors import Finding, InputError, clean
 from consilience.files import decode, read_bytes, recognise_bytes
 from consilience.structure.read import PARSE_ERRORS, parse_cif
 

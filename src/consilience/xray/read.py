@@ -9,7 +9,7 @@ from typing import Literal
 import gemmi
 import numpy as np
 
-from consilience.errors import Finding, InputError, clean, raise_errors
+from consilience.core.errors import Finding, InputError, clean, raise_errors
 from consilience.xray.asu import hkl_keys, map_to_asu
 from consilience.xray.columns import Choice, choose_columns, columns_by_label
 from consilience.xray.free import choose_free, decode_flags, find_free_column, make_free_flags

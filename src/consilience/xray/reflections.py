@@ -8,7 +8,7 @@ from typing import Literal
 import gemmi
 import numpy as np
 
-from consilience.errors import Finding
+from consilience.core.errors import Finding
 
 
 @dataclass(frozen=True)

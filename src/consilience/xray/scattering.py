@@ -7,7 +7,7 @@ from typing import Literal
 import gemmi
 import numpy as np
 
-from consilience.errors import InputError
+from consilience.core.errors import InputError
 
 Source = Literal["xray", "neutron", "electron"]
 

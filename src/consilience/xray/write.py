@@ -8,7 +8,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
-from consilience.errors import RunError
+from consilience.core.errors import RunError
 from consilience.files import write_atomic
 from consilience.xray.asu import hkl_keys, map_to_asu, phases_from_asu
 from consilience.xray.reflections import Reflections
