@@ -6,6 +6,8 @@ are taken on atoms, where there are few, with Clebsch-Gordan tensors (the idea o
 """
 
 from __future__ import annotations
+import os
+UPD=float(os.environ.get('UPD','1.0'))
 
 from typing import Any
 
@@ -17,6 +19,10 @@ import numpy as np
 from consilience.potentials.harmonics import clebsch_gordan, part, spherical_harmonics
 from consilience.potentials.layers import MLP, Dense, dense, mlp, soft_norm, species_index
 from consilience.potentials.radial import bessel, envelope
+from consilience.potentials.repulsion import COVALENT
+
+
+NEIGHBOURS = 10.0**-0.5  # a sum over some ten neighbours has the size of one term
 
 
 def couplings(l_max: int) -> tuple[tuple[int, int, int], ...]:
@@ -46,14 +52,14 @@ class Interaction(eqx.Module):
         f = scalars.shape[-1]
         weights = self.sender(scalars)[neighbours.index] * self.radial(basis)
         pieces = jnp.split(weights, weights.shape[-1] // f, -1)
-        ds = jnp.sum(pieces[0], 1)
+        ds = NEIGHBOURS * jnp.sum(pieces[0], 1)
         out = []
         for l in range(1, self.l_max + 1):
             here = slice(l * l - 1, (l + 1) ** 2 - 1)
             m = jnp.sum(harmonics[..., part(l), None] * pieces[l][:, :, None], 1)
             if tensors is not None:
                 m = m + jnp.sum(pieces[self.l_max + l][:, :, None] * tensors[:, here][neighbours.index], 1)
-            out.append(m)
+            out.append(NEIGHBOURS * m)
         return ds, jnp.concatenate(out, 1)
 
     def __call__(self, scalars, tensors, basis, harmonics, neighbours):
@@ -82,6 +88,16 @@ class Interaction(eqx.Module):
         return scalars, tensors + jnp.concatenate(out, 1)
 
 
+def apart(r, numbers, index):
+    """0 where two nuclei are closer than 0.4 times the sum of their covalent radii, 1 from 0.6 on, smooth between.
+
+    No molecule goes there; what a network would say is noise, and the repulsion of the nuclei stands alone.
+    """
+    radii = jnp.asarray(COVALENT, r.dtype)[jnp.minimum(numbers, len(COVALENT) - 1)]
+    bond = radii[:, None] + radii[index]
+    return 1.0 - envelope((r / jnp.maximum(bond, 0.1) - 0.4) / 0.2)
+
+
 class Features(eqx.Module):
     """What the network knows about each atom: scalars (n, F) and tensors (n, (l_max + 1)² - 1, F), l = 1 first."""
 
@@ -107,7 +123,7 @@ class EquivariantNetwork(eqx.Module):
     def features(self, vectors, numbers, neighbours) -> Features:
         """Features from the vectors to the neighbours (n, K, 3), Å."""
         r = jnp.sqrt(jnp.sum(vectors * vectors, -1))
-        smooth = jnp.where(neighbours.mask, envelope(r / self.cutoff), 0.0)
+        smooth = jnp.where(neighbours.mask, envelope(r / self.cutoff) * apart(r, numbers, neighbours.index), 0.0)
         basis = bessel(r, self.cutoff, self.radial_size) * smooth[..., None]
         basis = jnp.concatenate([basis, smooth[..., None]], -1)
         harmonics = spherical_harmonics(vectors / r[..., None], self.interactions[0].l_max)
@@ -143,7 +159,7 @@ def equivariant_network(
             dense(rng, radial_size + 1, kinds * features, bias=False),
             tuple(dense(rng, features, features, bias=False) for _ in range(l_max)),
             tuple(dense(rng, features, features, bias=False) for _ in range(l_max)),
-            mlp(rng, (1 + l_max) * features, features, (1 + 2 * l_max + products) * features),
+            mlp(rng, (1 + l_max) * features, features, (1 + 2 * l_max + products) * features, scale=UPD),
             l_max,
         )
 

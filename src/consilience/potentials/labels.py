@@ -89,7 +89,7 @@ class ReferenceData(eqx.Module):
 
     Of each datum with residual r and scale s it takes sqrt(1 + (r/s)²) - 1 nats: Gaussian near zero, and a frame that
     is far off pulls no harder than one that is off by its scale. A frame has 1 energy, 3 n forces, 3 dipole components,
-    n charges, and 9 independent data of its electrostatic potential. The value is the mean over frames. `sigma`:
+    n charges, and 9 independent data of its electrostatic potential. The value is the mean over all data. `sigma`:
     channel -> scale in the unit of the residual; `extra`: a factor for a channel (default 1). Reads the block "net".
     """
 
@@ -106,15 +106,16 @@ class ReferenceData(eqx.Module):
     def __call__(self, model: Model, obs: Batch) -> Score:
         potential = eqx.combine(model["net"], self.rest)
         found = predict(potential, obs, forces="forces" in self.sigma)
-        total, parts = jnp.zeros(()), {}
+        total, parts, count = jnp.zeros(()), {}, 0.0
         for channel, sigma in self.sigma.items():
             r, known = residuals(found, obs, channel)
             x = r / sigma
             nats = jnp.where(known, x * x / (jnp.sqrt(1.0 + x * x) + 1.0), 0.0)
-            share = jnp.sum(nats) / jnp.maximum(jnp.sum(known), 1) * _data_of(obs, channel)
-            parts[channel] = share
-            total = total + self.extra.get(channel, 1.0) * share
-        return Score(total + self.penalty * found["penalty"], parts)
+            data = _data_of(obs, channel)
+            parts[channel] = jnp.sum(nats) / jnp.maximum(jnp.sum(known), 1) * data
+            total = total + self.extra.get(channel, 1.0) * parts[channel]
+            count = count + data
+        return Score(total / count + self.penalty * found["penalty"], parts)
 
 
 def _data_of(obs: Batch, channel: str):

@@ -96,11 +96,13 @@ def train(
         if schedule.minutes is not None:
             now_s = clock.elapsed(carry)
             share = now_s / (60.0 * schedule.minutes)
-            last = share - float(carry[PROGRESS][0]) if epoch > 1 else 0.003  # the first epoch compiles
-            done, width = max(done, share), max(width, last)
+            last = share - float(carry[PROGRESS][0]) if epoch else 0.0
+            done, width = max(done, share), max(width, min(last, 0.02))  # the first epoch compiles
             kept["elapsed"] = np.asarray(now_s)
         kept[PROGRESS] = np.asarray([done, width])
-        term = ReferenceData(rest, sigma, dict(schedule.weights), schedule.penalty)
+        arrays = {c: np.asarray(s) for c, s in sigma.items()}  # not numbers, which would be compiled in
+        extra = {c: np.asarray(w) for c, w in schedule.weights.items()}
+        term = ReferenceData(rest, arrays, extra, np.asarray(schedule.penalty))
         counts = _counts(steer, known)
         score = sum(counts[c] * np.log(sigma[c]) for c in known) / max(sum(counts.values()), 1.0)
         return Prepared(
