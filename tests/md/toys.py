@@ -8,6 +8,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from consilience.md.autopsy import Bounds
+
 
 class Well(eqx.Module):
     """Independent isotropic harmonic wells: k / 2 sum |x - x0|², with charges for a dipole."""
@@ -94,3 +96,16 @@ def fluid(side: int = 4, spacing: float = 3.75, skew: float = 0.0) -> tuple[np.n
     cell = side * spacing * (np.eye(3) + skew * np.array([[0, 0, 0], [1, 0, 0], [-0.7, 0.8, 0]]))
     grid = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3) / side
     return grid @ cell + np.random.default_rng(5).normal(0, 0.1, grid.shape), cell
+
+
+NO_BOUNDS = Bounds(0.0, np.inf, np.inf)
+
+
+class Held(eqx.Module):
+    """Lennard-Jones in a weak harmonic well about the origin, so that no atom leaves for good."""
+
+    inner: LennardJones
+    k: Any
+
+    def __call__(self, x, neighbours):
+        return self.inner(x, neighbours) + 0.5 * self.k * jnp.sum(x * x)

@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Conservation:
-    """drift and its standard error in meV/atom/ps; rms in meV/atom, about the mean; all per replica and then averaged."""
+    """Drift and its standard error, meV/atom/ps; rms about the mean, meV/atom; averages over replicas."""
 
     drift: float
     drift_err: float

@@ -19,6 +19,7 @@ from consilience.neighbours import Box
 from consilience.units import BOLTZMANN
 
 Ensemble = Literal["nve", "nvt"]
+light = eqx.filter_jit(compiler_options={"xla_backend_optimization_level": 1})  # for what runs once
 FINE, NOT_FINITE, FORCE, CLOSE, HOT = range(5)  # what is wrong with a frame, in the order of the questions
 
 
@@ -44,7 +45,7 @@ class Settings(eqx.Module):
 
 
 class Frames(eqx.Module):
-    """Room for frames of R replicas, one more than are recorded: positions, velocities (F, R, n, 3), energies (F, R)."""
+    """Room for frames of R replicas: positions, velocities (F, R, n, 3), energies (F, R); the last is never kept."""
 
     positions: Any
     velocities: Any
@@ -53,9 +54,13 @@ class Frames(eqx.Module):
 
 
 class Progress(eqx.Module):
-    """Where a run stands: the state, its lists, a code of what is wrong (R,), and the extremes met so far."""
+    """Where a run stands: the state, its lists, a code of what is wrong (R,), and the extremes met so far.
+
+    `moved` is the first half of the next step: kept, because computed elsewhere its last bits might be others.
+    """
 
     state: State
+    moved: Moved
     lists: Lists
     code: Any
     shortest: Any
@@ -105,67 +110,76 @@ def inspect(state: State, kinetic_energy, lists: Lists, settings: Settings):
     return jnp.where(finite, code, NOT_FINITE), jnp.min(near), jnp.max(largest)
 
 
-@eqx.filter_jit
-def begin(energy, positions, velocities, keys, step, lists: Lists, settings: Settings) -> Progress:
+def move(state: State, settings: Settings, ensemble: Ensemble) -> Moved:
+    """The first half of a step."""
+    if ensemble == "nve":
+        return verlet(state, settings.masses, settings.dt)
+    return baoab(state, settings.masses, settings.dt, settings.friction, settings.kt)
+
+
+@light
+def begin(energy, positions, velocities, keys, lists: Lists, settings: Settings, *, ensemble: Ensemble) -> Progress:
     """The state at positions and velocities (R, n, 3), with its energy and forces, inspected."""
     value, forces = evaluate(energy, positions, lists)
-    state = State(positions, velocities, forces, value, keys, step)
+    state = State(positions, velocities, forces, value, keys, jnp.asarray(0))
     code, near, largest = inspect(state, kinetic(velocities, settings.masses), lists, settings)
-    return Progress(state, lists, code, near, largest)
+    return Progress(state, move(state, settings, ensemble), lists, code, near, largest)
+
+
+@light
+def with_settings(progress: Progress, settings: Settings, *, ensemble: Ensemble) -> Progress:
+    """The same point of a run that goes on with another time step, friction or temperature."""
+    return eqx.tree_at(lambda p: p.moved, progress, move(progress.state, settings, ensemble))
 
 
 @eqx.filter_jit(donate="all-except-first")
-def advance(kept, frames: Frames, *, ensemble: Ensemble, kind: Kind) -> tuple[Progress, Moved, Frames]:
+def advance(kept, frames: Frames, *, ensemble: Ensemble, kind: Kind) -> tuple[Progress, Frames]:
     """Run from `progress.state` to step `last`, recording step k every as frame k - first - 1 of `frames`.
 
-    kept: (energy, progress, settings, last, first). Gives the new progress (`state.step` says how far it came), the
-    next positions, for which the host makes lists where `kind` is "host", and the frames.
+    kept: (energy, progress, settings, last, first). The new progress says by `state.step` how far it came; it may need
+    lists for `moved.positions` from the host: always where `kind` is "host", on an overflow where it is "graph".
     """
     energy, progress, settings, last, first = kept
     masses = settings.masses
 
-    def move(state: State) -> Moved:
-        if ensemble == "nve":
-            return verlet(state, masses, settings.dt)
-        return baoab(state, masses, settings.dt, settings.friction, settings.kt)
-
     def open_(carry):
-        progress, moved, _ = carry
+        progress, _ = carry
         go = (progress.state.step < last) & jnp.all(progress.code == FINE)
         if kind == "all":
             return go
         return go & ~jnp.any(progress.lists.neighbours.overflow)
 
     def usable(carry):
-        progress, moved, _ = carry
+        progress, _ = carry
         if kind == "all":
             return open_(carry)
-        return open_(carry) & ~stale(progress.lists.reference, moved.positions, settings.skin)
+        return open_(carry) & ~stale(progress.lists.reference, progress.moved.positions, settings.skin)
 
     def step(carry):
-        progress, moved, frames = carry
-        value, forces = evaluate(energy, moved.positions, progress.lists)
-        state = complete(progress.state, moved, value, forces, masses, settings.dt)
+        progress, frames = carry
+        value, forces = evaluate(energy, progress.moved.positions, progress.lists)
+        state = complete(progress.state, progress.moved, value, forces, masses, settings.dt)
         kinetic_energy = kinetic(state.velocities, masses)
         code, near, largest = inspect(state, kinetic_energy, progress.lists, settings)
         slot = (state.step + settings.every - 1) // settings.every - first - 1  # the last write to a slot stays
         now = Frames(state.positions, state.velocities, value, kinetic_energy)
         frames = jax.tree.map(lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, slot, 0), frames, now)
         near, largest = jnp.minimum(progress.shortest, near), jnp.maximum(progress.largest, largest)
-        return Progress(state, progress.lists, code, near, largest), move(state), frames
+        return Progress(state, move(state, settings, ensemble), progress.lists, code, near, largest), frames
 
     def with_list(carry):
-        progress, moved, frames = carry
+        progress, frames = carry
+        ahead = progress.moved.positions
         lists = jax.lax.cond(
-            stale(progress.lists.reference, moved.positions, settings.skin),
-            lambda lists: remade(lists, moved.positions, settings.cutoff + settings.skin, settings.box),
+            stale(progress.lists.reference, ahead, settings.skin),
+            lambda lists: remade(lists, ahead, settings.cutoff + settings.skin, settings.box),
             lambda lists: lists,
             progress.lists,
         )
-        progress = Progress(progress.state, lists, progress.code, progress.shortest, progress.largest)
-        return jax.lax.while_loop(usable, step, (progress, moved, frames))
+        progress = eqx.tree_at(lambda p: p.lists, progress, lists)
+        return jax.lax.while_loop(usable, step, (progress, frames))
 
-    carry = (progress, move(progress.state), frames)
+    carry = (progress, frames)
     if kind == "graph":
         return jax.lax.while_loop(open_, with_list, carry)
     return jax.lax.while_loop(usable, step, carry)

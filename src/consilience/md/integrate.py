@@ -67,13 +67,15 @@ def complete(state: State, moved: Moved, energy, forces, masses, dt) -> State:
 def verlet_step(state: State, energy_and_forces: Callable[..., Any], masses, dt) -> State:
     """One step of velocity Verlet; energy_and_forces(positions) -> (energy, forces), as `forces_from` makes it."""
     moved = verlet(state, masses, dt)
-    return complete(state, moved, *energy_and_forces(moved.positions), masses, dt)
+    energy, forces = energy_and_forces(moved.positions)
+    return complete(state, moved, energy, forces, masses, dt)
 
 
 def baoab_step(state: State, energy_and_forces: Callable[..., Any], masses, dt, friction, kt) -> State:
     """One step of Langevin dynamics, BAOAB."""
     moved = baoab(state, masses, dt, friction, kt)
-    return complete(state, moved, *energy_and_forces(moved.positions), masses, dt)
+    energy, forces = energy_and_forces(moved.positions)
+    return complete(state, moved, energy, forces, masses, dt)
 
 
 def noise(key, step, shape: tuple[int, int]):

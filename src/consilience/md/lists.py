@@ -1,4 +1,4 @@
-"""How the neighbours of moving atoms are kept current: all pairs, lists made in the graph, or lists made by the host."""
+"""How the neighbours of moving atoms are kept current: all pairs, or lists made in the graph or by the host."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class Listing:
     @staticmethod
     def choose(n: int, cutoff: float | None, skin: float, cell, pbc, kind: Kind | Literal["auto"] = "auto") -> Listing:
         """The rule for n atoms. Raises InputError for a cutoff or skin that cannot be, or a cell without volume."""
-        periodic = tuple(bool(p) for p in np.broadcast_to(np.asarray(pbc, bool), 3))
+        a, b, c = (bool(p) for p in np.broadcast_to(np.asarray(pbc, bool), 3))
+        periodic = (a, b, c)
         if any(periodic):
             if cell is None:
                 raise InputError("periodic boundaries need a cell", fix="give the lattice vectors (3, 3)")
@@ -57,7 +58,9 @@ class Listing:
         if not (0 < skin < np.inf):
             raise InputError("the skin of the neighbour list must be positive", found=f"{skin} Å")
         if kind == "all" and any(periodic):
-            raise InputError("all pairs are no list for a periodic cell", fix="choose lists in the graph or by the host")
+            raise InputError(
+                "all pairs are no list for a periodic cell", fix="choose lists in the graph or by the host"
+            )
         if kind == "auto":
             small = cutoff is None or n <= ALL_PAIRS_LIMIT
             kind = "all" if small and not any(periodic) else "graph" if n <= GRAPH_LIMIT else "host"
@@ -69,13 +72,18 @@ class Listing:
         """Cutoff plus skin, Å."""
         return self.cutoff + self.skin
 
+    def rule(self) -> np.ndarray:
+        """Cutoff, skin and periodic cell as numbers: lists made by another rule are of no use."""
+        cell = np.zeros((3, 3)) if self.cell is None else self.cell
+        return np.array([self.cutoff, self.skin, *self.pbc, *cell.ravel()], float)
+
     def box(self) -> Box | None:
         """The cell as lists in the graph want it."""
         return None if self.kind != "graph" else Box.of(self.cell, self.pbc, self.reach)
 
     def make(self, positions: np.ndarray, capacity: int | None = None) -> Lists:
         """Lists by the host for positions (R, n, 3); with spare slots, or `capacity` slots (overflow is marked)."""
-        replicas, n = positions.shape[:2]
+        n = positions.shape[1]
         if self.kind == "all":
             return Lists(all_pairs(n), positions, np.asarray(0))
         found = [neighbour_matrix(x, self.reach, self.cell, self.pbc) for x in positions]
