@@ -26,7 +26,7 @@ for name in ("nvt_low", "nvt_high"):
     t = float(data[name + "_t"])
     n = int(data["n"])
     system = pv.data.SystemData(natoms=n, nconstraints=0, ndof_reduction_tra=0, ndof_reduction_rot=0,
-        mass=data["mass"], molecule_idx=np.arange(n), nconstraints_per_molecule=np.zeros(n))
+        mass=data["mass"], molecule_idx=[0], nconstraints_per_molecule=[0])
     ensemble = pv.data.EnsembleData("NVT", natoms=n, volume=1.0, temperature=t)
     x, v = data[name + "_x"], data[name + "_v"]
     obs = pv.data.ObservableData(kinetic_energy=data[name + "_k"], potential_energy=data[name + "_p"],
@@ -38,8 +38,8 @@ for name in ("nvt_low", "nvt_high"):
     out[name] = sim
 result = {"ke": pv.kinetic_energy.distribution(out["nvt_low"], strict=False, verbosity=0, bootstrap_seed=1)}
 result["ke_p"] = pv.kinetic_energy.distribution(out["nvt_low"], strict=True, verbosity=0)
-result["equipartition"] = pv.kinetic_energy.equipartition(out["nvt_low"], strict=False, verbosity=0, random_groups=2,
-    random_group_seed=1, bootstrap_seed=1)
+result["equipartition"] = pv.kinetic_energy.equipartition(out["nvt_low"], strict=False, verbosity=0,
+    bootstrap_seed=1)
 result["ensemble"] = pv.ensemble.check(out["nvt_low"], out["nvt_high"], verbosity=0, data_is_uncorrelated=False,
     bootstrap_seed=1)
 print("RESULT " + json.dumps(result, default=lambda a: np.asarray(a).tolist()))

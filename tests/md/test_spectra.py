@@ -8,7 +8,7 @@ import pytest
 from consilience.core.errors import InputError
 from consilience.md.simulate import simulate
 from consilience.md.spectra import infrared_spectrum, power_spectrum
-from consilience.units import BOLTZMANN, CM1, FS, KM_MOL
+from consilience.units import BOLTZMANN, CM1, FS, KM_MOL, LIGHT
 
 from . import toys
 
@@ -33,11 +33,13 @@ def oscillators():
 def test_peaks_and_kinetic_energy(oscillators) -> None:
     _, run = oscillators
     t = run.trajectory
-    s = power_spectrum(t.velocities, MASS, 4 * DT, dt=DT)
+    s = power_spectrum(t.velocities, MASS, 4 * DT, resolution=12.0, dt=DT)
     np.testing.assert_allclose(s.peaks_cm1, WAVENUMBERS, atol=2.0)
     kinetic = t.kinetic.mean()
     assert s.integral == pytest.approx(kinetic, rel=2e-3)
-    assert s.resolution_cm1 == pytest.approx(4.0, rel=0.01)
+    assert s.resolution_cm1 == pytest.approx(12.0, rel=0.01)
+    finest = 1.36 / (5e-12 * LIGHT)  # half of 10 ps is the longest lag used
+    assert power_spectrum(t.velocities, MASS, 4 * DT).resolution_cm1 == pytest.approx(finest, rel=0.01)
     step = s.cm1[1] - s.cm1[0]
     for w, m, each in zip(WAVENUMBERS, MASS, np.moveaxis(t.velocities, 2, 0), strict=True):
         near = abs(s.cm1 - w) < 60
@@ -47,10 +49,10 @@ def test_peaks_and_kinetic_energy(oscillators) -> None:
 
 def test_the_width_at_half_height_is_the_stated_resolution(oscillators) -> None:
     _, run = oscillators
-    s = power_spectrum(run.trajectory.velocities, MASS, 4 * DT, resolution=10.0, dt=DT)
+    s = power_spectrum(run.trajectory.velocities, MASS, 4 * DT, resolution=16.0, dt=DT)
     near = abs(s.cm1 - 1600) < 40
     above = s.cm1[near][s.intensity[near] > 0.5 * s.intensity[near].max()]
-    assert np.ptp(above) == pytest.approx(10.0, abs=2.5)
+    assert np.ptp(above) == pytest.approx(16.0, abs=3)
 
 
 def test_steps_of_verlet_raise_frequencies_by_a_known_amount(oscillators) -> None:

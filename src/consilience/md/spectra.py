@@ -77,11 +77,9 @@ def infrared_spectrum(
     half = 0.5 * cm1 / CM1 * interval  # a difference over an interval lowers an amplitude to sin(half) / half
     each = each / np.sinc(half / np.pi) ** 2
     cm1, each = _axis(cm1, each, dt)
-    if (
-        dt is not None
-    ):  # the amplitude of positions is right (BAOAB: exact), the rate seen was that of a higher frequency
-        angle = 0.5 * dt * FS * cm1 / CM1
-        each = each * (angle / np.maximum(np.arcsin(angle), 1e-300)) ** 2 if np.any(angle) else each
+    if dt is not None:  # amplitudes of positions are right (BAOAB: exact), rates were those of higher frequencies
+        angle = np.maximum(0.5 * dt * FS * cm1 / CM1, 1e-12)
+        each = each * (angle / np.arcsin(angle)) ** 2
     u = np.maximum(QUANTUM * cm1 / (BOLTZMANN * temperature), 1e-12)
     quantum = {
         "harmonic": u / -np.expm1(-u),
