@@ -6,6 +6,7 @@ fit, or when the host has to make a new one; no step is ever taken with a list t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import equinox as eqx
@@ -19,8 +20,13 @@ from consilience.neighbours import Box
 from consilience.units import BOLTZMANN
 
 Ensemble = Literal["nve", "nvt"]
-light = eqx.filter_jit(compiler_options={"xla_backend_optimization_level": 1})  # for what runs once
 FINE, NOT_FINITE, FORCE, CLOSE, HOT = range(5)  # what is wrong with a frame, in the order of the questions
+
+
+def _light(function: Callable[..., Any]) -> Callable[..., Any]:
+    """filter_jit for what runs once: compiled with half the effort."""
+    options: dict[str, Any] = {"compiler_options": {"xla_backend_optimization_level": 1}}
+    return eqx.filter_jit(function, **options)
 
 
 class Settings(eqx.Module):
@@ -117,7 +123,7 @@ def move(state: State, settings: Settings, ensemble: Ensemble) -> Moved:
     return baoab(state, settings.masses, settings.dt, settings.friction, settings.kt)
 
 
-@light
+@_light
 def begin(energy, positions, velocities, keys, lists: Lists, settings: Settings, *, ensemble: Ensemble) -> Progress:
     """The state at positions and velocities (R, n, 3), with its energy and forces, inspected."""
     value, forces = evaluate(energy, positions, lists)
@@ -126,7 +132,7 @@ def begin(energy, positions, velocities, keys, lists: Lists, settings: Settings,
     return Progress(state, move(state, settings, ensemble), lists, code, near, largest)
 
 
-@light
+@_light
 def with_settings(progress: Progress, settings: Settings, *, ensemble: Ensemble) -> Progress:
     """The same point of a run that goes on with another time step, friction or temperature."""
     return eqx.tree_at(lambda p: p.moved, progress, move(progress.state, settings, ensemble))
