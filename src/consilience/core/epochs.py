@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from consilience.core.objective import Objective
-from consilience.core.params import Model, Raw
+from consilience.core.params import Model
 
 PROGRESS = "progress"  # in the carry: share of the run that is done, and what one epoch adds to it
 
@@ -55,7 +55,9 @@ class Epochs:
         done, width = (float(x) for x in np.asarray(carry[PROGRESS]))
         steps = len(order)
         progress = done + width * np.arange(steps) / steps
-        decay = np.minimum(self.average, (1.0 + epoch * steps + np.arange(steps)) / (10.0 + epoch * steps + np.arange(steps)))
+        decay = np.minimum(
+            self.average, (1.0 + epoch * steps + np.arange(steps)) / (10.0 + epoch * steps + np.arange(steps))
+        )
         if "program" not in self.compiled:
             self.compiled["program"] = eqx.filter_jit(self._program)
         raw, state, mean, value = self.compiled["program"](

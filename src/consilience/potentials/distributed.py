@@ -1,12 +1,10 @@
-"""Distributed charges (DCMNet; Unke & Meuwly group): several charges near each atom, for the potential around molecules.
+"""Distributed charges (DCMNet): several charges near each atom, for the potential around molecules.
 
 The charges near an atom sum to the atom's own corrected charge, so that total charges are exact. Their displacements
 are bounded by a smooth function of the vector's length, |d| = reach |v| / sqrt(1 + |v|²).
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import equinox as eqx
 import jax

@@ -6,13 +6,10 @@ are taken on atoms, where there are few, with Clebsch-Gordan tensors (the idea o
 """
 
 from __future__ import annotations
-import os
-UPD=float(os.environ.get('UPD','1.0'))
 
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,7 +17,6 @@ from consilience.potentials.harmonics import clebsch_gordan, part, spherical_har
 from consilience.potentials.layers import MLP, Dense, dense, mlp, soft_norm, species_index
 from consilience.potentials.radial import bessel, envelope
 from consilience.potentials.repulsion import COVALENT
-
 
 NEIGHBOURS = 10.0**-0.5  # a sum over some ten neighbours has the size of one term
 
@@ -134,7 +130,7 @@ class EquivariantNetwork(eqx.Module):
         return Features(scalars, tensors)
 
     def __call__(self, vectors, numbers, neighbours):
-        """Per-atom outputs (n, 2): energy in the network's own unit, charge in e before the correction; and features."""
+        """Outputs (n, 2): energy in the network's unit, charge in e before the correction; and features."""
         features = self.features(vectors, numbers, neighbours)
         return self.output(features.scalars), features, jnp.zeros((), vectors.dtype)
 
@@ -159,7 +155,7 @@ def equivariant_network(
             dense(rng, radial_size + 1, kinds * features, bias=False),
             tuple(dense(rng, features, features, bias=False) for _ in range(l_max)),
             tuple(dense(rng, features, features, bias=False) for _ in range(l_max)),
-            mlp(rng, (1 + l_max) * features, features, (1 + 2 * l_max + products) * features, scale=UPD),
+            mlp(rng, (1 + l_max) * features, features, (1 + 2 * l_max + products) * features, scale=0.3),
             l_max,
         )
 

@@ -198,8 +198,11 @@ def size_errors(potential: Potential, molecule: Molecule) -> dict[str, float]:
     reach = max(potential.cutoff, 0.0 if potential.coulomb is None else potential.coulomb.cutoff)
     extent = float(np.ptp(x, 0).max())
     out = {}
-    for name, gap in (("size consistency beyond the cutoff", reach + extent + 0.5), ("size consistency at 1000 Å", 1e3)):
-        both = Molecule(np.tile(z, 2), np.concatenate([x, x + [gap, 0, 0]]))
+    for name, gap in (
+        ("size consistency beyond the cutoff", reach + extent + 0.5),
+        ("size consistency at 1000 Å", 1e3),
+    ):
+        both = Molecule(np.tile(z, 2), np.concatenate([x, x + np.array([gap, 0.0, 0.0])]))
         out[name] = abs(float(evaluate(potential, both, n)[0][0]) - 2 * alone)
     return out
 
@@ -264,9 +267,7 @@ def stress_error(potential: Potential, molecule: Molecule) -> float:
             return (self.lists, self.far)[i]
 
     both = Both(lists, far)
-    run: Callable = eqx.filter_jit(
-        lambda y, b, c, p: stress_from(lambda yy, bb: energy(yy, bb, p))(y, b, c)
-    )
+    run: Callable = eqx.filter_jit(lambda y, b, c, p: stress_from(lambda yy, bb: energy(yy, bb, p))(y, b, c))
     stress = np.asarray(run(jnp.asarray(x), both, jnp.asarray(cell), bare)[2])
     volume = abs(np.linalg.det(cell))
     worst = 0.0
@@ -337,7 +338,9 @@ def prove(potential: Potential, molecule: Molecule) -> list[Check]:
     out += [Check(k, v, 1e-10) for k, v in batch_errors(double, molecule).items()]
     out += [Check(k, v, 1e-9, "eV") for k, v in size_errors(double, molecule).items()]
     out += [Check(k, v, 1e-9) for k, v in charge_errors(double, molecule).items()]
-    cutoffs = {"cutoff": potential.cutoff} | ({} if potential.coulomb is None else {"Coulomb cutoff": potential.coulomb.cutoff})
+    cutoffs = {"cutoff": potential.cutoff} | (
+        {} if potential.coulomb is None else {"Coulomb cutoff": potential.coulomb.cutoff}
+    )
     for name, cutoff in cutoffs.items():
         jumps = cutoff_jumps(double, cutoff)
         for what, tolerance in (("energy", 1e-8), ("force", 1e-7), ("slope", 1e-4)):

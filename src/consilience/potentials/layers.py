@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import equinox as eqx
@@ -41,7 +42,7 @@ class MLP(eqx.Module):
 
 def mlp(rng: np.random.Generator, *sizes: int, scale: float = 1.0, bias: bool = True) -> MLP:
     """An MLP of the given widths; `scale` multiplies the initial weights of its last layer."""
-    pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+    pairs = list(pairwise(sizes))
     last = len(pairs) - 1
     return MLP(tuple(dense(rng, a, b, bias=bias, scale=scale if i == last else 1.4) for i, (a, b) in enumerate(pairs)))
 
@@ -60,7 +61,7 @@ def shifted_softplus(x):
 
 
 def species_index(numbers, species: tuple[int, ...]):
-    """Place of each atomic number in `species`; padding and unknown elements get 0 (whoever reads data refuses them)."""
+    """Place of each atomic number in `species`; padding and unknown elements get 0 (readers refuse them)."""
     table = np.zeros(120, np.int32)
     table[list(species)] = np.arange(len(species))
     return jnp.asarray(table)[numbers]

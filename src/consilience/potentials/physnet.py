@@ -7,6 +7,7 @@ module to module. Long-range terms stand beside the network, in `Potential`.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import equinox as eqx
@@ -86,7 +87,7 @@ class PhysNet(eqx.Module):
 def _hierarchy(outputs, real):
     """Mean over atoms and later modules of E_m² / (E_m² + E_(m-1)²), in energies and charges alike."""
     total = jnp.zeros((), outputs[0].dtype)
-    for before, after in zip(outputs[:-1], outputs[1:], strict=True):
+    for before, after in pairwise(outputs):
         a, b = after * after, before * before
         total = total + jnp.sum(jnp.where(real[:, None], a / (a + b + 1e-7), 0.0))
     return total / jnp.maximum(jnp.sum(real), 1)

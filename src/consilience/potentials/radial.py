@@ -18,9 +18,9 @@ def physnet_envelope(x):
 
 
 def bessel(r, cutoff: float, size: int):
-    """sqrt(2 / cutoff) sin(k pi r / cutoff) / r for k = 1..size (Gasteiger et al. 2020, eq. 7). r (...) Å -> (..., size).
+    """sqrt(2 / cutoff) sin(k pi r / cutoff) / r for k = 1..size (Gasteiger et al. 2020, eq. 7).
 
-    r must be above zero.
+    r (...) Å, above zero -> (..., size).
     """
     k = jnp.arange(1, size + 1, dtype=r.dtype) * jnp.pi / cutoff
     return (2.0 / cutoff) ** 0.5 * jnp.sin(k * r[..., None]) / r[..., None]

@@ -1,4 +1,4 @@
-"""The screened repulsion of nuclei at short range (Ziegler, Biersack & Littmark 1985), switched off where bonds begin."""
+"""The screened repulsion of nuclei at short range (Ziegler, Biersack & Littmark 1985), gone where bonds begin."""
 
 from __future__ import annotations
 

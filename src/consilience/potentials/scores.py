@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 
 from consilience.potentials.labels import Batch, predict
@@ -42,7 +41,9 @@ def score_row(found: Mapping[str, Any], batch: Batch) -> dict[str, float]:
         known = real[..., None] & np.isfinite(labels["forces"])
         f = (found["forces"] - np.where(known, labels["forces"], 0.0))[known]
         size = np.sqrt(_mean(labels["forces"][known] ** 2))
-        per_frame = np.sqrt(np.sum(np.where(known, found["forces"] - labels["forces"], 0.0) ** 2, (1, 2)) / known.sum((1, 2)).clip(1))
+        per_frame = np.sqrt(
+            np.sum(np.where(known, found["forces"] - labels["forces"], 0.0) ** 2, (1, 2)) / known.sum((1, 2)).clip(1)
+        )
         row |= {
             "force_mae_mev_A": _mean(np.abs(f)) * 1e3,
             "force_median_mev_A": float(np.median(np.abs(f))) * 1e3 if f.size else 0.0,
@@ -64,5 +65,3 @@ def score_row(found: Mapping[str, Any], batch: Batch) -> dict[str, float]:
 
 def _mean(x: np.ndarray) -> float:
     return float(np.mean(x)) if x.size else 0.0
-
-

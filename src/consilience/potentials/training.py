@@ -75,9 +75,7 @@ def train(
     channels = [c for c in CHANNELS if c in work.labels and schedule.weights.get(c, 1.0) > 0]
     known = [c for c in channels if c in steer.labels]
     model = Model.of(net=Block(jax.tree.map(np.asarray, weights)))
-    move = optimiser(
-        schedule.optimiser, schedule.learning_rate, clip=schedule.clip, weight_decay=schedule.weight_decay
-    )
+    move = optimiser(schedule.optimiser, schedule.learning_rate, clip=schedule.clip, weight_decay=schedule.weight_decay)
     solver = Epochs(move, schedule.batch, schedule.average, seed)
     count = schedule.epochs
     stage = Stage(("net",), 1, solver, phase="train", patience=schedule.patience)
