@@ -17,6 +17,7 @@ from consilience.core.errors import ConsilError, Finding, InputError, clean
 from consilience.jobs.options import RefineOptions, RelaxationOptions, RunOptions, residue_numbers, user_weights
 
 _STATUS = {"ok": 0, "failed": 1, "checks_failed": 3, "interrupted": 130}
+FRAME_KEYS = ("energy", "forces", "dipole", "charges", "total_charge", "esp")
 _DEFAULT = {f.name: f.default for f in fields(RefineOptions)}
 
 
@@ -75,9 +76,19 @@ def _data_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _frame_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How molecular frames are read."""
+    for quantity in reversed(FRAME_KEYS):
+        words = quantity.replace("_", " ")
+        option = f"--{quantity.replace('_', '-')}-key"
+        command = click.option(option, metavar="NAME", help=f"Frames: key of the {words}.")(command)
+    return click.option("--units", metavar="UNITS", help="Frames: e.g. kcal/mol, or energy=hartree,forces=eV/Å.")(command)
+
+
 @cli.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @_data_options
+@_frame_options
 @_run_options
 def check(files: tuple[Path, ...], **given: Any) -> int:
     """Read files, name every defect, compare them; change nothing."""
@@ -90,6 +101,8 @@ def check(files: tuple[Path, ...], **given: Any) -> int:
         labels=given["labels"],
         free_value=given["free_value"],
         make_free=_make_free(given),
+        units=given["units"],
+        keys=_frame_keys(given),
     )
     if given["output"] is not None:
         _write_summary(given["output"], result.summary, given["overwrite"])
@@ -220,6 +233,11 @@ def tour(**given: Any) -> int:
     from consilience.jobs.tour import tour as job
 
     return _finish(job(run=run), given["json_"])
+
+
+def _frame_keys(given: dict[str, Any]) -> dict[str, str]:
+    """The keys of molecular frames that the user named, by quantity."""
+    return {q: given[f"{q}_key"] for q in FRAME_KEYS if given[f"{q}_key"]}
 
 
 def _kinds(text: str | None) -> tuple[str, ...]:
