@@ -82,7 +82,9 @@ def _frame_options(command: Callable[..., Any]) -> Callable[..., Any]:
         words = quantity.replace("_", " ")
         option = f"--{quantity.replace('_', '-')}-key"
         command = click.option(option, metavar="NAME", help=f"Frames: key of the {words}.")(command)
-    return click.option("--units", metavar="UNITS", help="Frames: e.g. kcal/mol, or energy=hartree,forces=eV/Å.")(command)
+    return click.option("--units", metavar="UNITS", help="Frames: e.g. kcal/mol, or energy=hartree,forces=eV/Å.")(
+        command
+    )
 
 
 @cli.command()

@@ -1,4 +1,4 @@
-"""Decides the units of energies, forces and positions: what the user or the file says wins, else clear physics, and says so."""
+"""Decides the units of energies, forces and positions: user or file, else clear physics; and says what was decided."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from consilience.frames.unit_labels import OURS, factor
 from consilience.units import HARTREE
 
 _ENERGIES = ("eV", "kcal/mol", "kJ/mol", "hartree", "meV")
-_FORCES = ("eV/Å", "kcal/mol/Å", "kJ/mol/Å", "kJ/mol/nm", "hartree/bohr", "hartree/Å", "meV/Å", "eV/bohr",
-           "kcal/mol/bohr")  # fmt: skip
+_FORCES = ("eV/Å", "kcal/mol/Å", "kJ/mol/Å", "kJ/mol/nm", "hartree/bohr", "meV/Å", "hartree/Å")
 _LENGTHS = {1.0: "Å", 10.0: "nm", 0.01: "pm"}  # by factor; bohr else
 _LOG_TOTAL, _LOG_SLOPE = math.log(1.25), math.log(1.15)
 _STRONG = 2.0  # how much better than eV, Å an assumption must be before it is made
@@ -48,6 +47,7 @@ def decide(raw: Raw, arrays: Mapping[str, np.ndarray], keys: Mapping[str, Key], 
     if sign:
         findings.append(_wrong_sign(raw, evidence, sign))
     r = out["positions"].factor
+    changes, cost, default = {}, 0.0, 0.0
     pick = _pick(evidence, r, said, energy is not None, forces is not None)
     if pick is not None:
         e, f, cost, default = pick
@@ -56,9 +56,10 @@ def decide(raw: Raw, arrays: Mapping[str, np.ndarray], keys: Mapping[str, Key], 
             for q, u in changes.items():
                 out[q] = replace(out[q], unit=u, factor=factor(u, DIMENSION[q]) or 1.0, said="physics")
             findings.append(_converted(raw, changes, evidence))
-        elif changes and default > 0:
-            findings.append(_unclear(raw, changes, evidence))
-    findings += _consistency(raw, out, evidence, sign)
+    left = _consistency(raw, out, evidence)
+    findings += left
+    if pick is not None and changes and 0 < default - cost < _STRONG and not left:
+        findings.append(_unclear(raw, changes, evidence))
     for q, k in out.items():
         if q in OURS and not k.unit:
             out[q] = replace(k, unit=OURS[q])
@@ -134,7 +135,7 @@ def _wrong_sign(raw: Raw, evidence: Evidence, how: str) -> Finding:
 
 
 def _pick(evidence: Evidence, r: float, said: Mapping[str, float], has_energy: bool, has_forces: bool):
-    """(energy unit, force unit, cost, cost of eV and eV/Å) of the units that explain the evidence best; None: no data."""
+    """(energy unit, force unit, cost, cost of eV and eV/Å) of the units that explain the evidence best, or None."""
     if not (has_energy or has_forces):
         return None
     energies = [(u, factor(u, "energy") or 1.0) for u in _ENERGIES] if has_energy else [("eV", 1.0)]
@@ -155,7 +156,7 @@ def _pick(evidence: Evidence, r: float, said: Mapping[str, float], has_energy: b
             natural = fu.startswith(eu) or not eu or not fu or not has_energy or not has_forces
             if is_default:
                 default = cost
-            rank = cost + (0.0 if is_default else 0.05 if natural else 0.2) + (0.15 if fu in _FORCES[5:] else 0.0)
+            rank = cost + (0.0 if is_default else 0.05 if natural else 0.2) + (0.15 if fu in _FORCES[6:] else 0.0)
             if best is None or rank < best[0] - 1e-12:
                 best = (rank, eu, fu, cost)
     assert best is not None
@@ -183,7 +184,7 @@ def _reasons(evidence: Evidence) -> str:
         out.append(f"energy / energy of the free atoms in hartree {evidence.total:.4g} (1 for hartree, 27.2 for eV, "
                    "627.5 for kcal/mol, 2626 for kJ/mol)")  # fmt: skip
     if evidence.slope is not None and evidence.slope.is_clear:
-        out.append(f"energy differences / work of the forces {evidence.slope.value:.4g}")
+        out.append(f"slope of energy differences on the work of the forces {evidence.slope.value:.4g}")
     if evidence.stiffness is not None:
         out.append(f"stiffness of bonds {evidence.stiffness:.3g} times the usual in eV/Å^2")
     return "; ".join(out)
@@ -203,7 +204,7 @@ def _unclear(raw: Raw, changes: Mapping[str, str], evidence: Evidence) -> Findin
     return Finding("warn", what, raw.path, _reasons(evidence), fix="name them with --units")
 
 
-def _consistency(raw: Raw, keys: Mapping[str, Key], evidence: Evidence, sign: str) -> list[Finding]:
+def _consistency(raw: Raw, keys: Mapping[str, Key], evidence: Evidence) -> list[Finding]:
     """Energies against forces in the units decided: a factor that is left is said."""
     out = []
     if "energy" in keys and evidence.total and keys["energy"].said in ("user", "file"):
@@ -217,11 +218,16 @@ def _consistency(raw: Raw, keys: Mapping[str, Key], evidence: Evidence, sign: st
                 out.append(Finding("warn", what, raw.path, _reasons(evidence), fix="check the units"))
                 break
     slope = evidence.slope
+    if slope is not None and slope.count >= 12 and slope.misses > 0.45 and not slope.is_clear:
+        what = "energies and forces are not consistent: energy differences of near frames do not follow the forces"
+        found = f"they miss the work of the forces by {slope.misses:.2g} times its uncertainty ({slope.count} pairs)"
+        fix = "do energies and forces belong to the same frames, in the same order?"
+        return [*out, Finding("warn", what, raw.path, found, "below 0.3", fix)]
     if slope is None or not slope.is_clear or "energy" not in keys or "forces" not in keys:
         return out
     value = abs(slope.value) * keys["energy"].factor / (keys["forces"].factor * keys["positions"].factor)
     tolerance = 0.05 + 1.5 * slope.spread / math.sqrt(max(1.0, slope.count / 4))
-    if abs(value - 1.0) <= tolerance:
+    if abs(value - 1.0) <= (tolerance if slope.count >= 10 else max(tolerance, 0.3)):
         return out
     counts = (raw.numbers > 0).sum(1)
     hint = ""
@@ -229,8 +235,10 @@ def _consistency(raw: Raw, keys: Mapping[str, Key], evidence: Evidence, sign: st
         hint = " (are the energies per atom?)"
     elif abs(1 / value - 2.0) < 0.1:
         hint = " (forces twice too large: is every pair counted twice?)"
-    elif abs(value - 2.0) < 0.1:
+    elif abs(value - 2.0) < 0.06:
         hint = " (forces half of what they should be)"
+    elif abs(value - 1.89) < 0.06:
+        hint = " (forces per bohr?)"
     what = f"energies and forces are not consistent: the forces are off by a factor of {1 / value:.3g}{hint}"
     found = f"energy differences of near frames / work of the forces: slope {value:.3g} ({slope.count} pairs)"
     fix = "check units, and that both are of the same method"

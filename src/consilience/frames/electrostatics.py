@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,7 +25,7 @@ SUM_LIMIT = 0.02  # e: how far atomic charges may miss the total charge
 
 def fit_charges(x: np.ndarray, real: np.ndarray, points: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Least-squares charges (e) of one frame from its ESP (V), and rms of what they leave and of the ESP itself."""
-    ok = np.isfinite(v) & np.isfinite(points).all(1)
+    ok = np.isfinite(v) & np.isfinite(points).all(1) & np.isfinite(x[real]).all()
     a = COULOMB / np.maximum(np.linalg.norm(points[ok][:, None] - x[real], axis=-1), 1e-3)
     if ok.sum() <= real.sum():
         return np.full(len(x), np.nan), math.nan, math.nan
@@ -34,6 +34,22 @@ def fit_charges(x: np.ndarray, real: np.ndarray, points: np.ndarray, v: np.ndarr
     out[real] = q
     rest = a @ q - v[ok]
     return out, float(np.sqrt((rest**2).mean())), float(np.sqrt((v[ok] ** 2).mean()))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Charges fitted to the ESP with its points times `scale`: median misfit, nearest point in radii, dipole slope."""
+
+    scale: float
+    misfit: float
+    nearest: float
+    slope: float
+    charges: np.ndarray
+    rows: np.ndarray
+
+    @property
+    def is_plausible(self) -> bool:
+        return 0.7 < self.nearest < 4.0
 
 
 @np.errstate(all="ignore")
@@ -45,25 +61,13 @@ def electrostatic_units(raw: Raw, values: Mapping[str, np.ndarray], keys: Mappin
     values, keys = dict(values), dict(keys)
     findings: list[Finding] = []
     esp, points, dipole = (values.get(q) for q in ("esp", "esp_xyz", "dipole"))
-    real = raw.numbers > 0
     if esp is not None and points is not None and points.shape[:2] == esp.shape:
         rows = np.flatnonzero(np.isfinite(x).all((1, 2)) & np.isfinite(esp).any(1))
         rows = rows[np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).astype(int)] if len(rows) else rows
-        if len(rows) and not keys["esp_xyz"].said:
-            more = _points_unit(raw, x, real, points, esp, rows)
-            if more:
-                findings.append(more)
-                values["esp_xyz"] = points = points * BOHR
-                keys["esp_xyz"] = replace(keys["esp_xyz"], unit="bohr", factor=BOHR, said="physics")
-        fitted = [fit_charges(x[k], real[k], points[k], esp[k]) for k in rows]
-        good = [i for i, (q, rest, size) in enumerate(fitted) if np.isfinite(q).all() and rest < 0.6 * size]
-        rows, charges = rows[good], [fitted[i][0] for i in good]
+        scales = (1.0,) if keys["esp_xyz"].said else (1.0, BOHR, 10.0)
         if len(rows) >= 2:
-            mine = np.array([q @ x[k] for q, k in zip(charges, rows, strict=True)])
-            if dipole is not None:
-                findings += _with_dipole(raw, values, keys, mine, dipole[rows])
-            elif "charges" in values and not keys["esp"].said:
-                findings += _with_charges(raw, values, keys, np.array(charges), values["charges"][rows])
+            fits = [_fit(raw, x, points, esp, dipole, rows, s) for s in scales]
+            findings = _esp_units(raw, values, keys, fits)
     elif dipole is not None and "charges" in values and not keys["dipole"].said:
         mine = np.einsum("fn,fnx->fx", values["charges"], x)
         neutral = np.abs(values["charges"].sum(1)) < 0.05
@@ -79,54 +83,94 @@ def electrostatic_units(raw: Raw, values: Mapping[str, np.ndarray], keys: Mappin
     return values, keys, findings
 
 
-def _points_unit(raw: Raw, x, real, points, esp, rows) -> Finding | None:
-    """Points in bohr: as Å they lie far out and fit badly, times 0.529 they lie around the atoms and fit well."""
-    misfit = {1.0: [], BOHR: []}
-    nearest = {1.0: [], BOHR: []}
-    for k in rows[:20]:
-        radii = VAN_DER_WAALS[raw.numbers[k][real[k]]]
-        for scale in misfit:
-            p = points[k] * scale
-            d = np.linalg.norm(p[np.isfinite(p).all(1)][:, None] - x[k][real[k]], axis=-1) / radii
-            nearest[scale].append(float(np.min(d)))
-            _, rest, size = fit_charges(x[k], real[k], p, esp[k])
-            misfit[scale].append(rest / size)
-    a, b = np.median(misfit[1.0]), np.median(misfit[BOHR])
-    if not (b < 0.6 * a and a > 0.05 and 0.8 < np.median(nearest[BOHR]) < 3.0 and np.median(nearest[1.0]) > 1.5):
-        return None
-    what = "the points of the ESP look like bohr, not Å (the file does not say): they were converted"
-    found = f"atomic charges leave {100 * a:.3g} % of the potential as Å, {100 * b:.3g} % as bohr"
-    return Finding("warn", what, raw.path, found, fix="confirm it with --units esp_xyz=bohr")
+def _fit(raw: Raw, x, points, esp, dipole, rows: np.ndarray, scale: float) -> _Fit:
+    real = raw.numbers > 0
+    charges, misfit, nearest = [], [], []
+    for k in rows:
+        p = points[k] * scale
+        d = np.linalg.norm(p[np.isfinite(p).all(1)][:, None] - x[k][real[k]], axis=-1)
+        nearest.append(float(np.min(d / VAN_DER_WAALS[raw.numbers[k][real[k]]], initial=np.inf)))
+        q, rest, size = fit_charges(x[k], real[k], p, esp[k])
+        charges.append(q)
+        misfit.append(rest / size)
+    all_charges = np.array(charges)
+    good = np.isfinite(all_charges).all(1) & (np.array(misfit) < 0.6)
+    slope = math.nan
+    if dipole is not None and good.sum() >= 2:
+        mine = np.einsum("fn,fnx->fx", all_charges[good], x[rows[good]])
+        slope, fit = _slope(mine, dipole[rows[good]])
+        slope = slope if fit < 0.25 and slope != 0 else math.nan
+    middle = float(np.median(misfit))
+    return _Fit(scale, middle, float(np.median(nearest)), slope, all_charges[good], rows[good])
 
 
-def _with_dipole(raw: Raw, values, keys, mine: np.ndarray, dipole: np.ndarray) -> list[Finding]:
-    """Dipoles of the fitted charges against those of the file: together they tell both units."""
-    slope, fit = _slope(mine, dipole)
-    if not (fit < 0.25 and math.isfinite(slope) and slope != 0):
-        return []
-    if slope < 0:
+def _esp_units(raw: Raw, values, keys, fits: list[_Fit]) -> list[Finding]:
+    """Units of the points, the ESP and the dipoles together; `values` and `keys` are changed in place."""
+    plain = fits[0]
+    esp_units = {"V": 1.0} if keys["esp"].said else _ESP
+    dipole_units = {"e Å": 1.0} if "dipole" not in keys or keys["dipole"].said else _DIPOLE
+    options = []  # (changes, misfit, fit, ESP unit, dipole unit)
+    for f in fits:
+        usual = f.scale == 1.0
+        for v, fv in esp_units.items() if f.slope > 0 else ():
+            for d, fd in dipole_units.items():
+                off = abs(math.log(f.slope * fd / fv))
+                same = v == "V" and d == "e Å"
+                atomic = v == "hartree/e" and d == "e bohr"
+                changes = (not usual) + (v != "V") + (d != "e Å") - atomic
+                limit = _LOG_DIPOLE if same and usual else 0.2
+                if off < limit and (f.is_plausible or (same and usual)) and changes <= 2 - (not atomic):
+                    options.append((changes, off, f, v, d))
+    if options:
+        _, _, best, v, d = min(options, key=lambda o: o[:2])
+    else:
+        near = [f for f in fits if f.is_plausible]
+        best, v, d = min(near, key=lambda f: f.misfit, default=plain), "V", "e Å"
+        sure = best.misfit < 0.6 * plain.misfit and plain.misfit > 0.05
+        like_positions = best.scale == keys["positions"].factor and best.misfit < 0.2
+        best = best if sure or like_positions or plain.nearest < 0.5 else plain
+    out = _points_converted(raw, values, keys, plain, best)
+    if options:
+        return out + _converted(raw, values, keys, {"esp": v, "dipole": d}, plain)
+    if best.slope < 0:
         what = "the dipoles and the ESP disagree in sign"
-        return [Finding("warn", what, raw.path, f"slope {slope:.3g}", "1", "one of them has another convention")]
-    esp_units = {"": 1.0} if keys["esp"].said else _ESP
-    dipole_units = {"": 1.0} if keys["dipole"].said else _DIPOLE
-    # slope = dipole / dipole of the charges: with d in units of fd and v in units of fv, slope * fd / fv = 1
-    options = [(abs(math.log(slope * fd / fv)), v, d) for v, fv in esp_units.items() for d, fd in dipole_units.items()]
-    options.sort(key=lambda o: o[0] + 0.02 * (o[1] not in ("", "V")) + 0.02 * (o[2] not in ("", "e Å")))
-    off, v, d = options[0]
-    changes = {q: u for q, u in (("esp", v), ("dipole", d)) if u and u != OURS[q]}
-    if abs(math.log(slope)) < _LOG_DIPOLE:
-        return []
-    if off > 0.3 or not changes:
+        fix = "one of them has another convention"
+        return [*out, Finding("warn", what, raw.path, f"slope {best.slope:.3g}", "1", fix)]
+    if best.slope > 0:
         what = "the dipoles do not fit the ESP: wrong unit?"
-        found = f"they are {slope:.3g} times those of charges fitted to the ESP"
-        return [Finding("warn", what, raw.path, found, "1", "name the units, e.g. --units dipole=debye, esp=V")]
+        found = f"they are {best.slope:.3g} times those of charges fitted to the ESP"
+        return [*out, Finding("warn", what, raw.path, found, "1", "name the units, e.g. --units dipole=debye, esp=V")]
+    if "charges" in values and not keys["esp"].said and len(best.rows) >= 2:
+        out += _with_charges(raw, values, keys, best.charges, values["charges"][best.rows])
+    return out
+
+
+def _points_converted(raw: Raw, values, keys, plain: _Fit, best: _Fit) -> list[Finding]:
+    if best.scale == 1.0:
+        return []
+    unit = "bohr" if best.scale == BOHR else "nm"
+    values["esp_xyz"] = values["esp_xyz"] * best.scale
+    keys["esp_xyz"] = replace(keys["esp_xyz"], unit=unit, factor=best.scale, said="physics")
+    what = f"the points of the ESP look like {unit}, not Å (the file does not say): they were converted"
+    found = (
+        f"atomic charges leave {100 * plain.misfit:.3g} % of the potential as Å, {100 * best.misfit:.3g} % as {unit}"
+    )
+    if plain.slope > 0 and best.slope > 0:
+        found += f"; dipoles over those of the charges: {plain.slope:.3g} and {best.slope:.3g}"
+    return [Finding("warn", what, raw.path, found, fix=f"confirm it with --units esp_xyz={unit}")]
+
+
+def _converted(raw: Raw, values, keys, units: Mapping[str, str], plain: _Fit) -> list[Finding]:
+    changes = {q: u for q, u in units.items() if q in keys and u != OURS[q]}
+    if not changes:
+        return []
     for q, u in changes.items():
         value = (_ESP | _DIPOLE)[u]
         values[q] = values[q] * value
         keys[q] = replace(keys[q], unit=u, factor=value, said="physics")
     words = " and ".join(f"the {q} is in {u}" for q, u in changes.items()).replace("the esp", "the ESP")
     what = f"the units look as if {words} (the file does not say): converted"
-    found = f"dipoles are {slope:.4g} times those of charges fitted to the ESP"
+    found = f"dipoles are {plain.slope:.4g} times those of charges fitted to the ESP"
     option = ", ".join(f"{q}={u}" for q, u in changes.items())
     return [Finding("warn", what, raw.path, found, "1", f'confirm it with --units "{option}"')]
 

@@ -292,10 +292,10 @@ def _info_array(raw: Raw, name: str, frames: list[_Frame], findings: list[Findin
                 continue
             value = np.asarray(v, dtype=float)
             if value.shape != shape:  # e.g. another number of ESP points: pad
-                if value.ndim != 1 or value.size > 100_000:
+                if value.ndim > 1 or out.ndim != 2 or value.size > 100_000:
                     continue
-                if value.size > out.shape[1]:
-                    out = np.pad(out, ((0, 0), (0, value.size - out.shape[1])), constant_values=np.nan)
+                if value.size > out[0].size:
+                    out = np.pad(out, ((0, 0), (0, value.size - out[0].size)), constant_values=np.nan)
                 out[k, : value.size] = value
                 continue
             out[(k, *(slice(s) for s in shape))] = value

@@ -51,13 +51,15 @@ def bonded(r: np.ndarray, numbers: np.ndarray, scale: float = 1.0) -> np.ndarray
 @dataclass(frozen=True)
 class Pairs:
     """Near frames a and b (k,) of one molecule: `moved` (k, n, 3) is b - a and `force` (k, n, 3) the mean of both
-    forces, in the frame of a (b is turned onto a where nothing is periodic); `rmsd` (k,)."""
+    forces, in the frame of a (b is turned onto a where nothing is periodic); `rmsd` (k,). `bend` (k,) >= 0: difference
+    of the work by the forces of a and by those of b, the scale of what the mean of both may miss."""
 
     a: np.ndarray
     b: np.ndarray
     moved: np.ndarray
     force: np.ndarray
     rmsd: np.ndarray
+    bend: np.ndarray
 
 
 def near_pairs(
@@ -69,7 +71,7 @@ def near_pairs(
     pbc: np.ndarray | None,
     seed: int = 0,
 ) -> list[Pairs]:
-    """For each molecule (frames of the same row of numbers) of up to 400 frames, pairs of each frame and its nearest."""
+    """For each molecule (frames of one row of numbers, 400 at most), pairs of each frame and its nearest."""
     rng = np.random.default_rng(seed)
     pbc = None if cell is None else pbc
     rows = np.flatnonzero(usable)
@@ -120,13 +122,13 @@ def _pairs(members, x, forces, cell, pbc, rng: np.random.Generator) -> Pairs | N
     if periodic:
         assert cell is not None and pbc is not None
         moved = minimum_image(xb - xa, cell[a], pbc[a])
-        force = (fa + fb) / 2
     else:
         ca, cb = xa - xa.mean(1, keepdims=True), xb - xb.mean(1, keepdims=True)
         turn = superpose(cb, ca)
         moved = cb @ turn - ca
-        force = (fa + fb @ turn) / 2
-    return Pairs(a, b, moved, force, np.sqrt((moved**2).sum(-1).mean(-1)))
+        fb = fb @ turn
+    bend = np.abs(((fa - fb) * moved).sum((1, 2)))
+    return Pairs(a, b, moved, (fa + fb) / 2, np.sqrt((moved**2).sum(-1).mean(-1)), bend)
 
 
 def superpose(x: np.ndarray, onto: np.ndarray) -> np.ndarray:

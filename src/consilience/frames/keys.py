@@ -17,14 +17,14 @@ from consilience.frames.unit_labels import Dimension, factor
 # punctuation. Labels that say REF stand first: where a file has both, the others come from another calculator.
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "energy": ("REF_energy", "energy", "E", "energies", "total_energy", "energy_total", "E_tot", "Etot", "dft_energy",
-               "TotEnergy", "energy_ref", "E_ref", "U0", "energy_U0", "potential_energy", "E_pot", "epot", "free_energy",
-               "scf_energy", "mp2_energy", "ccsd_energy", "xtb_energy"),
+               "TotEnergy", "energy_ref", "E_ref", "U0", "energy_U0", "potential_energy", "E_pot", "epot",
+               "free_energy", "scf_energy", "mp2_energy", "ccsd_energy", "xtb_energy"),
     "forces": ("REF_forces", "forces", "F", "force", "dft_forces", "forces_ref", "F_ref", "total_forces", "frc",
                "xtb_forces", "gradient", "gradients", "grad", "G", "dEdR"),
     "dipole": ("REF_dipole", "dipole", "D", "dipoles", "dipole_moment", "dipole_moments", "dip", "mu", "dft_dipole"),
-    "charges": ("REF_charges", "charges", "q", "Q", "Qa", "atomic_charges", "partial_charges", "Q_esp", "esp_charges",
-                "charges_esp", "Q_resp", "Q_mbis", "Q_hirshfeld", "hirshfeld_charges", "Q_nbo", "nbo_charges", "Q_npa",
-                "Q_mulliken", "mulliken_charges", "mulliken", "initial_charges"),
+    "charges": ("REF_charges", "charges", "q", "Q", "Qa", "atomic_charges", "Q_atomic", "partial_charges", "Q_esp",
+                "esp_charges", "charges_esp", "Q_resp", "Q_mbis", "Q_hirshfeld", "hirshfeld_charges", "Q_nbo",
+                "nbo_charges", "Q_npa", "Q_mulliken", "mulliken_charges", "mulliken", "initial_charges"),
     "total_charge": ("total_charge", "Q", "charge", "REF_total_charge", "qtot", "Q_tot", "net_charge", "charges"),
     "stress": ("REF_stress", "stress", "dft_stress"),
     "virial": ("REF_virials", "REF_virial", "virial", "virials", "dft_virial"),
@@ -180,7 +180,7 @@ def _matrix(a: np.ndarray) -> np.ndarray:
 
 
 def _misfits(raw: Raw, quantity: str, problems: list[tuple[str, str]], asked: str | None) -> list[Finding]:
-    """An error where a name says what the array is but its content cannot be that; names of two meanings are skipped."""
+    """An error where a name says what the array is but its content cannot be that; not for names of two meanings."""
     shared = {"Q", "q", "charge", "charges", "V", "G", "mu", "D", "U0", "grid", "type", "T"}
     real = [(name, why) for name, why in problems if why and (asked or name not in shared)]
     if quantity in GROUPS or not real:
@@ -195,8 +195,8 @@ def _choice(raw: Raw, quantity: str, fitting: list[tuple[str, np.ndarray, str]],
     out = []
     name, value, _ = fitting[0]
     words = quantity.replace("_", " ")
-    usual = {"energy": ("energy", "E"), "forces": ("forces", "F"), "charges": ("charges", "q"), "dipole": ("dipole", "D"),
-             "T": ("T", "temperature"), "kind": ("kind", "config_type")}  # fmt: skip
+    usual = {"energy": ("energy", "E"), "forces": ("forces", "F"), "charges": ("charges", "q"),
+             "dipole": ("dipole", "D"), "T": ("T", "temperature"), "kind": ("kind", "config_type")}  # fmt: skip
     plainly = usual.get(quantity, SPELLINGS[quantity][:1])
     if quantity == "total_charge" and name == "Q":
         what = f"'Q' is taken as the total charge of each frame: its shape is {raw.arrays[name].shape}"

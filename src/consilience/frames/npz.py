@@ -71,7 +71,9 @@ def _array(raw: bytes, place: str) -> np.ndarray:
         reason = clean(err).split("\n")[0][:80]
         raise InputError("the header of the array cannot be read (corrupt)", place, reason) from None
     if dtype.hasobject:
-        what = "the array holds pickled Python objects (dtype object): refused, because loading them can run any program"
+        what = (
+            "the array holds pickled Python objects (dtype object): refused, because loading them can run any program"
+        )
         raise InputError(what, place, "dtype object", "numbers or text", "save it as a plain numeric array")
     if dtype.kind not in "fiubUS" or dtype.fields is not None or dtype.subdtype is not None:
         raise InputError("arrays of this dtype are not read", place, clean(dtype)[:60], "numbers or text")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from consilience.core.errors import Finding, clean
+from consilience.core.errors import Finding, Level, clean
 from consilience.frames.elements import COVALENT, formula, symbol
 from consilience.frames.evidence import Evidence
 from consilience.frames.frames import Frames
@@ -41,7 +41,7 @@ def inspect_raw(raw: Raw) -> list[Finding]:
 def inspect_frames(frames: Frames, raw: Raw, evidence: Evidence) -> list[Finding]:
     """All findings on frames of one file in our units, electrostatics aside."""
     out = [*_labels(frames, raw), *_cells(frames, raw)]
-    sound = np.isfinite(frames.positions).all((1, 2)) & (np.abs(frames.positions) < 1e6).all((1, 2))
+    sound = np.asarray((np.isfinite(frames.positions) & (np.abs(frames.positions) < 1e6)).all((1, 2)))
     contacts, overlapping = _contacts(frames, raw, sound)
     sound &= ~overlapping
     out += contacts
@@ -91,10 +91,11 @@ def _labels(frames: Frames, raw: Raw) -> list[Finding]:
         if len(bad):
             what = f"{words}: not finite (nan or inf) in {len(bad)} frame(s)"
             out.append(Finding("error", what, _several(raw, bad), fix="correct or remove the frame(s)"))
-        huge = np.flatnonzero(np.nanmax(np.abs(a.reshape(len(a), -1)), 1, initial=0.0) > 1e10)
+        flat = np.where(np.isfinite(a), np.abs(a), 0.0).reshape(len(a), -1)
+        huge = np.flatnonzero(flat.max(1, initial=0.0) > 1e10)
         if len(huge):
             what = f"{words}: absurd values in {len(huge)} frame(s)"
-            out.append(Finding("error", what, _several(raw, huge), f"{np.nanmax(np.abs(a[huge])):.3g}"))
+            out.append(Finding("error", what, _several(raw, huge), f"{flat[huge].max():.3g}"))
     return out
 
 
@@ -160,10 +161,11 @@ def _contacts(frames: Frames, raw: Raw, sound: np.ndarray) -> tuple[list[Finding
     worst[~sound], lonely[~sound] = np.inf, 0.0
     out = []
     overlapping = worst < OVERLAP
-    for level, bad, words in (
+    suspects: tuple[tuple[Level, np.ndarray, str], ...] = (
         ("error", np.flatnonzero(overlapping), "overlapping atoms (they nearly coincide)"),
         ("warn", np.flatnonzero((worst >= OVERLAP) & (worst < CLOSE)), "atoms very close to one another"),
-    ):
+    )
+    for level, bad, words in suspects:
         if not len(bad) or (level == "warn" and len(bad) > 0.5 * f):
             continue
         k = int(bad[0])
@@ -348,7 +350,9 @@ def _rigid(frames: Frames, raw: Raw, rows: np.ndarray, total: np.ndarray) -> lis
         worst = int(bad[np.argmax(value[bad] / scale[bad])])
         unit = "eV/Å" if words == "sum" else "eV"
         what = f"the forces have a net {words} in {len(bad)} of {len(rows)} frame(s)"
-        found = f"frame {rows[worst]}: {value[worst]:.3g} {unit}, {100 * value[worst] / scale[worst]:.2g} % of all forces"
+        found = (
+            f"frame {rows[worst]}: {value[worst]:.3g} {unit}, {100 * value[worst] / scale[worst]:.2g} % of all forces"
+        )
         if words == "torque":
             fix = "do the forces belong to these positions (same frame, same order of atoms, same orientation)?"
         else:
@@ -365,13 +369,13 @@ def _torque(x: np.ndarray, f: np.ndarray, real: np.ndarray) -> tuple[np.ndarray,
 
 
 def _open(frames: Frames, rows: np.ndarray) -> np.ndarray:
-    return np.ones(len(rows), bool) if frames.pbc is None else ~frames.pbc[rows].any(1)
+    return np.ones(len(rows), bool) if frames.pbc is None else np.asarray(~frames.pbc[rows].any(1))
 
 
 def _misfits(frames: Frames, raw: Raw, evidence: Evidence, sound: np.ndarray) -> list[Finding]:
     """Frames whose energy does not follow from those of all near frames and the forces between, where the rest does."""
     slope = evidence.slope
-    if frames.energy is None or frames.forces is None or slope is None or slope.spread > 0.15 or slope.count < 8:
+    if frames.energy is None or frames.forces is None or slope is None or slope.misses > 0.1 or slope.count < 8:
         return []
     e = frames.energy
     usable = sound & np.isfinite(e) & np.isfinite(frames.forces).all((1, 2))
@@ -384,8 +388,7 @@ def _misfits(frames: Frames, raw: Raw, evidence: Evidence, sound: np.ndarray) ->
             continue
         rest = np.abs(rise - work)
         scale = 1.4826 * np.median(rest) + 1e-9
-        relative = rest / (np.abs(rise) + np.abs(work) + 1e-12)
-        off = (rest > 15 * scale) & (relative > 0.4) & (rest > 0.02)
+        off = (rest > 8 * scale) & (rest > p.bend) & (rest > 0.02)
         frames_in = np.concatenate([p.a, p.b])
         seen = np.unique(frames_in)
         share = np.bincount(frames_in, np.concatenate([off, off]))[seen] / np.bincount(frames_in)[seen]

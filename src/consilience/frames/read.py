@@ -87,22 +87,21 @@ def standardise(raw: Raw, keys: Mapping[str, str], units: Mapping[str, str]) -> 
         values, more = _stress_of(raw, values, cell)
         findings += more
     groups = {q: values.pop(q) for q in GROUPS if q in values}
-    groups["kind"] = groups["kind"].astype(str) if "kind" in groups else None
     frames = Frames(
         numbers=raw.numbers,
         positions=x,
-        **values,
+        **values,  # type: ignore[arg-type]
         cell=cell,
         pbc=raw.pbc,
-        groups={k: v for k, v in groups.items() if v is not None},
+        groups=groups,
         keys=tuple(used.values()),
         files=(raw.path,),
     )
-    findings += inspect_frames(frames, raw, decision.evidence)
+    unread = [q for q in ("energy", "forces") if any(f.what.startswith(f"the {q} cannot") for f in notes)]
+    more = inspect_frames(frames, raw, decision.evidence)
+    findings += [f for f in more if not any(f.what.startswith(f"no {q} ") for q in unread)]
     findings += inspect_electrostatics(frames)
     return replace(frames, findings=tuple(dict.fromkeys(findings)))
-
-
 
 
 def _stress_of(raw: Raw, values: dict[str, np.ndarray], cell: np.ndarray | None):

@@ -1,4 +1,4 @@
-"""Unit labels of files and users ("kcal/mol/Å", "Hartree/Bohr", "e*ang"): what they measure and their factor to eV, Å, e."""
+"""Unit labels of files and users ("kcal/mol/Å", "Hartree/Bohr", "e*ang"): what they measure, their factor to ours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ DIMENSIONS: tuple[Dimension, ...] = ("forces", "energy", "length", "dipole", "es
 OURS = {"energy": "eV", "forces": "eV/Å", "length": "Å", "dipole": "e Å", "esp": "V", "stress": "eV/Å^3"}
 _ENERGY = {"ev": 1.0, "electronvolt": 1.0, "mev": 1e-3, "kcal/mol": ENERGY["kcal/mol"], "kj/mol": ENERGY["kJ/mol"],
            "kcal": ENERGY["kcal/mol"], "kj": ENERGY["kJ/mol"], "hartree": HARTREE, "hartrees": HARTREE, "ha": HARTREE,
-           "eh": HARTREE, "hart": HARTREE, "ry": HARTREE / 2, "rydberg": HARTREE / 2, "cm-1": 1.239841984e-4}  # fmt: skip
+           "eh": HARTREE, "hart": HARTREE, "ry": HARTREE / 2, "rydberg": HARTREE / 2,
+           "cm-1": 1.239841984e-4}  # fmt: skip
 _LENGTH = {"å": 1.0, "a": 1.0, "ang": 1.0, "angstrom": 1.0, "angstroms": 1.0, "angs": 1.0, "bohr": BOHR, "a0": BOHR,
            "bohrs": BOHR, "nm": LENGTH["nm"], "pm": 0.01}  # fmt: skip
 _ATOMIC = ("au", "a.u.", "atomic", "atomicunits")
@@ -69,7 +70,7 @@ def dimension_of(label: str) -> Dimension | None:
 
 
 def parse_units(text: str, where: str = "--units") -> dict[str, str]:
-    """{dimension or array name: label} of "eV/Å", "kcal/mol, Å", "energy=hartree, forces=hartree/bohr", "atomic" or JSON.
+    """{dimension or array name: label} of "eV/Å", "kcal/mol, Å", "energy=hartree, forces=eV/Å", "atomic" or JSON.
 
     A unit of forces names that of the energy and the reverse (per Å), where the other is not given.
     Raises InputError for a unit that is not known.
