@@ -10,11 +10,12 @@ import numpy as np
 from consilience.core.errors import Finding, InputError, clean
 from consilience.frames.elements import number_of
 from consilience.frames.raw import COUNTED, Raw
+from consilience.frames.unit_labels import dimension_of
 
 MAX_ATOMS = 10_000_000
 _PAIR = re.compile(
     r"""(?P<quote>["']?)(?P<key>[^\s="']+)(?P=quote)\s*=\s*(?:"(?P<d>[^"]*)"|'(?P<s>[^']*)'|(?P<b>[\[{][^\]}]*(?:[\]}]+))|"""
-    r"""(?P<v>[^\s"'=]+))|(?P<flag>[^\s=]+)"""
+    r"""(?P<v>[^\s"'=]+)(?![^\s"'=]*\s*=)|)|(?P<flag>[^\s=]+)"""
 )
 _COMMA = re.compile(r"[-+]?\d+,\d+([eEdD][-+]?\d+)?")
 _FORTRAN = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+))[dD]([-+]?\d+)")
@@ -212,12 +213,12 @@ def parse_comment(comment: str) -> tuple[dict[str, str], dict[str, list[str]], d
     last = ""
     for m in _PAIR.finditer(comment):
         if m["flag"] is not None:
-            if last and re.fullmatch(r"[A-Za-zÅ][A-Za-z/*^Åå.\-\d]*", m["flag"]) and m["flag"] not in ("T", "F"):
+            if last and dimension_of(m["flag"].rstrip(",;.")) is not None:
                 units.setdefault(last, m["flag"].rstrip(",;."))
             last = ""
             continue
         key = last = m["key"]
-        value = next(v for v in (m["d"], m["s"], m["b"], m["v"]) if v is not None)
+        value = next((v for v in (m["d"], m["s"], m["b"], m["v"]) if v is not None), "")
         if m["v"] is not None:
             value = value.rstrip(";") if not value.endswith(",") else value.rstrip(",")
         if key in info:
@@ -286,9 +287,12 @@ def _info_array(raw: Raw, name: str, frames: list[_Frame], findings: list[Findin
             if v is None:
                 continue
             if isinstance(v, str) or (np.shape(v) != shape and shape == ()):
-                what = f"the value of '{clean(name)}' is not what it is in other frames"
+                out_of = isinstance(v, str) and shape == ()
+                comma = " (a decimal comma?)" if isinstance(v, str) and _COMMA.fullmatch(v) else ""
+                what = f"the value of '{clean(name)}' is {'no number' if out_of else 'not what it is elsewhere'}{comma}"
                 where = f"{raw.path}, frame {k} ({COUNTED}), line {frames[k].line + 1}"
-                findings.append(Finding("error", what, where, clean(v)[:60], "a number" if shape == () else str(shape)))
+                findings.append(Finding("error", what, where, f"'{clean(v)[:60]}'", "a number" if shape == () else str(shape)))
+                present[k] = False
                 continue
             value = np.asarray(v, dtype=float)
             if value.shape != shape:  # e.g. another number of ESP points: pad
