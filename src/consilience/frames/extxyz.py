@@ -167,10 +167,11 @@ def _species(frame: _Frame, words: list[str], first: int, k: int, path: str) -> 
 
 
 def _numbers(frame: _Frame, cells: list[list[str]], name: str, first: int, k: int, path: str) -> np.ndarray:
-    try:
-        return np.array(cells, dtype=float)
-    except ValueError:
-        pass
+    if not any("_" in word for row in cells for word in row):  # Python's floats allow 1_000, files do not
+        try:
+            return np.array(cells, dtype=float)
+        except ValueError:
+            pass
     out = np.zeros((len(cells), len(cells[0])))
     for j, row in enumerate(cells):
         for c, word in enumerate(row):

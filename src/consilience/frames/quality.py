@@ -83,7 +83,8 @@ def _labels(frames: Frames, raw: Raw) -> list[Finding]:
         absent = np.flatnonzero(~present)
         if len(absent):
             what = f"{len(absent)} of {len(frames)} frames have no {words}: masked, never filled with zeros"
-            out.append(Finding("warn", what, _several(raw, absent), fix="add the labels or leave the frames out"))
+            level = "warn" if q in ("energy", "forces") else "note"
+            out.append(Finding(level, what, _several(raw, absent), fix="add the labels or leave the frames out"))
         finite = np.isfinite(a).reshape(len(a), -1)
         if q in ("esp", "esp_xyz"):  # frames may have different numbers of points
             finite = ~(np.isinf(a).reshape(len(a), -1)) if raw.atomic else finite
