@@ -123,7 +123,10 @@ def header(text: str, body: bytes = b"") -> bytes:
         (archive(R=header("{'descr': '<f8', 'fortran_order': False, 'shape': (2,)}", b"12345678")), "size"),
         (archive(R=header("__import__('os')")), "header"),
         (archive(R=b"not an array"), "header"),
-        (archive(R=header("{'descr': '<f8', 'fortran_order': False, 'shape': (1500000,)}", bytes(12_000_000))), "ratio"),
+        (
+            archive(R=header("{'descr': '<f8', 'fortran_order': False, 'shape': (1500000,)}", bytes(12_000_000))),
+            "ratio",
+        ),
         (archive(**{"../R": header("{'descr': '<f8', 'fortran_order': False, 'shape': (0,)}")}), "no array"),
         (archive(), "no arrays"),
         (archive(R=header("{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (0,)}")), "dtype"),

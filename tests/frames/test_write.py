@@ -21,7 +21,9 @@ def mixed() -> Frames:
     """Formaldehyde and a periodic hydrogen molecule without forces."""
     frames = read_frames(example_path("molecule/frames.npz")).select(range(5))
     rng = np.random.default_rng(0)
-    frames = replace(frames, momenta=rng.standard_normal((5, 4, 3)), groups={**frames.groups, "kind": np.full(5, "a b")})
+    frames = replace(
+        frames, momenta=rng.standard_normal((5, 4, 3)), groups={**frames.groups, "kind": np.full(5, "a b")}
+    )
     hydrogen = Frames(
         np.array([[1, 1]]),
         np.array([[[0.0, 0, 0], [0, 0, 0.74]]]),

@@ -43,9 +43,6 @@ def decide(raw: Raw, arrays: Mapping[str, np.ndarray], keys: Mapping[str, Key], 
     findings += more
     if "positions" not in said:
         out["positions"] = replace(out["positions"], **length)
-    sign = _sign(evidence)
-    if sign:
-        findings.append(_wrong_sign(raw, evidence, sign))
     r = out["positions"].factor
     changes, cost, default = {}, 0.0, 0.0
     pick = _pick(evidence, r, said, energy is not None, forces is not None)
@@ -56,6 +53,9 @@ def decide(raw: Raw, arrays: Mapping[str, np.ndarray], keys: Mapping[str, Key], 
             for q, u in changes.items():
                 out[q] = replace(out[q], unit=u, factor=factor(u, DIMENSION[q]) or 1.0, said="physics")
             findings.append(_converted(raw, changes, evidence))
+    sign = _sign(evidence, out["forces"].factor) if "forces" in out else ""
+    if sign:
+        findings.append(_wrong_sign(raw, evidence, sign))
     left = _consistency(raw, out, evidence)
     findings += left
     if pick is not None and changes and 0 < default - cost < _STRONG and not left:
@@ -116,10 +116,12 @@ def _length(raw: Raw, evidence: Evidence, said: Mapping[str, float]) -> tuple[di
     return {"unit": unit, "factor": value, "said": "physics"}, [Finding("warn", what, raw.path, found, "about 1", fix)]
 
 
-def _sign(evidence: Evidence) -> str:
+def _sign(evidence: Evidence, forces: float) -> str:
+    """What shows that the forces point the wrong way; "" where nothing does."""
     if evidence.slope is not None and evidence.slope.is_clear:
         return "slope" if evidence.slope.value < 0 else ""
-    return "stiffness" if evidence.stiffness is not None and evidence.stiffness < 0 else ""
+    k = 0.0 if evidence.stiffness is None else evidence.stiffness * forces
+    return "stiffness" if evidence.stiffness_sharp and 0.5 < -k < 2.0 else ""
 
 
 def _wrong_sign(raw: Raw, evidence: Evidence, how: str) -> Finding:
@@ -172,9 +174,9 @@ def _cost(evidence: Evidence, e: float, f: float, r: float, known_total: bool, h
     if has_forces and evidence.stiffness:
         off = abs(math.log(abs(evidence.stiffness) * f))
         if evidence.stiffness_sharp:
-            cost += 0.0 if off < 0.7 else 0.5 if off < 1.1 else 2.0
+            cost += 0.0 if off < 0.7 else 0.5 if off < 1.1 else 2.0 if off < 2.0 else 3.0
         else:
-            cost += 0.0 if off < 1.5 else 1.0
+            cost += 0.0 if off < 1.5 else 1.0 if off < 2.5 else 2.5
     return cost
 
 

@@ -14,8 +14,8 @@ from consilience.frames.unit_labels import dimension_of
 
 MAX_ATOMS = 10_000_000
 _PAIR = re.compile(
-    r"""(?P<quote>["']?)(?P<key>[^\s="']+)(?P=quote)\s*=\s*(?:"(?P<d>[^"]*)"|'(?P<s>[^']*)'|(?P<b>[\[{][^\]}]*(?:[\]}]+))|"""
-    r"""(?P<v>[^\s"'=]+)(?![^\s"'=]*\s*=)|)|(?P<flag>[^\s=]+)"""
+    r"""(?P<quote>["']?)(?P<key>[^\s="']+)(?P=quote)\s*=\s*(?:"(?P<d>[^"]*)"|'(?P<s>[^']*)'|(?P<b>[\[{][^\]}]{0,5000}+[\]}]++)|"""
+    r"""(?P<v>[^\s"'=]++)(?!\s*=)|)|(?P<flag>[^\s=]++)"""
 )
 _COMMA = re.compile(r"[-+]?\d+,\d+([eEdD][-+]?\d+)?")
 _FORTRAN = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+))[dD]([-+]?\d+)")
@@ -210,7 +210,9 @@ def parse_comment(comment: str) -> tuple[dict[str, str], dict[str, list[str]], d
     repeated: dict[str, list[str]] = {}
     units: dict[str, str] = {}
     if "=" not in comment:
-        comment = re.sub(r"([A-Za-z_]\w*)\s*:\s*(?=[-+.\d])", r"\1=", comment)  # energy: -76.4
+        comment = re.sub(r"\b([A-Za-z_]\w*+)\s*+:\s*+(?=[-+.\d])", r"\1=", comment)  # energy: -76.4
+    if sum(comment.count(c) for c in "[{") > sum(comment.count(c) for c in "]}"):  # broken: no brackets then
+        comment = comment.replace("[", " ").replace("{", " ")
     last = ""
     for m in _PAIR.finditer(comment):
         if m["flag"] is not None:
@@ -292,7 +294,9 @@ def _info_array(raw: Raw, name: str, frames: list[_Frame], findings: list[Findin
                 comma = " (a decimal comma?)" if isinstance(v, str) and _COMMA.fullmatch(v) else ""
                 what = f"the value of '{clean(name)}' is {'no number' if out_of else 'not what it is elsewhere'}{comma}"
                 where = f"{raw.path}, frame {k} ({COUNTED}), line {frames[k].line + 1}"
-                findings.append(Finding("error", what, where, f"'{clean(v)[:60]}'", "a number" if shape == () else str(shape)))
+                findings.append(
+                    Finding("error", what, where, f"'{clean(v)[:60]}'", "a number" if shape == () else str(shape))
+                )
                 present[k] = False
                 continue
             value = np.asarray(v, dtype=float)

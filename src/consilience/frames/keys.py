@@ -197,7 +197,7 @@ def _choice(raw: Raw, quantity: str, fitting: list[tuple[str, np.ndarray, str]],
     words = quantity.replace("_", " ")
     usual = {"energy": ("energy", "E"), "forces": ("forces", "F"), "charges": ("charges", "q"),
              "dipole": ("dipole", "D"), "T": ("T", "temperature"), "kind": ("kind", "config_type")}  # fmt: skip
-    plainly = usual.get(quantity, SPELLINGS[quantity][:1])
+    plainly = usual.get(quantity, SPELLINGS[quantity][:2])
     if quantity == "total_charge" and name == "Q":
         what = f"'Q' is taken as the total charge of each frame: its shape is {raw.arrays[name].shape}"
         out.append(Finding("note", what, raw.path))

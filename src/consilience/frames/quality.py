@@ -216,8 +216,8 @@ def _duplicates(frames: Frames, raw: Raw) -> list[Finding]:
 def _groups(frames: Frames, rows: np.ndarray) -> Iterable[np.ndarray]:
     """Rows of the same composition."""
     _, kind = np.unique(np.sort(frames.numbers[rows], axis=1), axis=0, return_inverse=True)
-    for k in range(int(kind.max()) + 1):
-        yield rows[kind.ravel() == k]
+    order = np.argsort(kind.ravel(), kind="stable")
+    yield from np.split(rows[order], np.flatnonzero(np.diff(kind.ravel()[order])) + 1)
 
 
 def _energies(frames: Frames, raw: Raw, sound: np.ndarray) -> list[Finding]:
