@@ -121,6 +121,8 @@ def test_slopes_of_wrong_forces(findings: Callable, formaldehyde: dict) -> None:
     assert "per atom" in found.what
     (found,) = findings(E=np.random.default_rng(0).permutation(e))
     assert "do not follow" in found.what
+    (found,) = findings(F=10 * f)  # between two units: a factor, no unit
+    assert "factor of 10" in found.what
 
 
 def test_evidence_does_not_depend_on_orientation(formaldehyde: dict) -> None:

@@ -49,7 +49,9 @@ def decide(raw: Raw, arrays: Mapping[str, np.ndarray], keys: Mapping[str, Key], 
     if pick is not None:
         e, f, cost, default = pick
         changes = {q: u for q, u in (("energy", e), ("forces", f)) if q in out and q not in said and u != OURS[q]}
-        if changes and default - cost >= _STRONG:
+        # a slope that no pair of units explains is a mistake of another kind: then nothing is converted
+        explained = evidence.slope is None or not evidence.slope.is_clear or cost < 3.0
+        if changes and explained and default - cost >= _STRONG:
             for q, u in changes.items():
                 out[q] = replace(out[q], unit=u, factor=factor(u, DIMENSION[q]) or 1.0, said="physics")
             findings.append(_converted(raw, changes, evidence))
@@ -58,7 +60,8 @@ def decide(raw: Raw, arrays: Mapping[str, np.ndarray], keys: Mapping[str, Key], 
         findings.append(_wrong_sign(raw, evidence, sign))
     left = _consistency(raw, out, evidence)
     findings += left
-    if pick is not None and changes and 0 < default - cost < _STRONG and not left:
+    unused = changes and not any(k.said == "physics" and q in changes for q, k in out.items())
+    if unused and default > cost and ("energy" in changes or not left) and not any("per atom" in f.what for f in left):
         findings.append(_unclear(raw, changes, evidence))
     for q, k in out.items():
         if q in OURS and not k.unit:
@@ -170,7 +173,8 @@ def _cost(evidence: Evidence, e: float, f: float, r: float, known_total: bool, h
     if has_energy and known_total and evidence.total:
         cost += 3.0 if abs(math.log(evidence.total * e / HARTREE)) > _LOG_TOTAL else 0.0
     if evidence.slope is not None and evidence.slope.is_clear:
-        cost += 3.0 if abs(math.log(abs(evidence.slope.value) * e / (f * r))) > _LOG_SLOPE else 0.0
+        limit = _LOG_SLOPE if evidence.slope.count >= 10 else 2 * _LOG_SLOPE
+        cost += 3.0 if abs(math.log(abs(evidence.slope.value) * e / (f * r))) > limit else 0.0
     if has_forces and evidence.stiffness:
         off = abs(math.log(abs(evidence.stiffness) * f))
         if evidence.stiffness_sharp:
@@ -220,11 +224,13 @@ def _consistency(raw: Raw, keys: Mapping[str, Key], evidence: Evidence) -> list[
                 out.append(Finding("warn", what, raw.path, _reasons(evidence), fix="check the units"))
                 break
     slope = evidence.slope
-    if slope is not None and slope.count >= 12 and slope.misses > 0.45 and not slope.is_clear:
+    aligned_and_small = raw.pbc is None and (raw.numbers > 0).sum(1).max() <= 5
+    limit = 0.12 if aligned_and_small else 0.45  # small molecules have nearer neighbours
+    if slope is not None and slope.count >= 12 and slope.misses > limit and not slope.is_clear:
         what = "energies and forces are not consistent: energy differences of near frames do not follow the forces"
         found = f"they miss the work of the forces by {slope.misses:.2g} times its uncertainty ({slope.count} pairs)"
         fix = "do energies and forces belong to the same frames, in the same order?"
-        return [*out, Finding("warn", what, raw.path, found, "below 0.3", fix)]
+        return [*out, Finding("warn", what, raw.path, found, "below a tenth, or 0.3 for floppy molecules", fix)]
     if slope is None or not slope.is_clear or "energy" not in keys or "forces" not in keys:
         return out
     value = abs(slope.value) * keys["energy"].factor / (keys["forces"].factor * keys["positions"].factor)

@@ -320,7 +320,7 @@ def _forces(frames: Frames, raw: Raw, sound: np.ndarray) -> list[Finding]:
     if not len(moving):
         return out
     middle = float(np.median(peak[moving]))
-    few = moving[(peak[moving] > 20 * middle) & (peak[moving] > 20.0)]
+    few = moving[(peak[moving] > 10 * middle) & (peak[moving] > 20.0)]
     if len(few) and (len(few) <= 0.05 * len(moving) or len(few) == 1):
         worst = int(few[np.argmax(peak[few])])
         what = f"force outlier(s): {len(few)} frame(s) with forces far beyond the others"
