@@ -13,6 +13,7 @@ import click
 from consilience.core.errors import Finding, InputError, clean
 from consilience.jobs.options import RunOptions
 
+FRAME_KEYS = ("energy", "forces", "dipole", "charges", "total_charge", "esp")
 _STATUS = {"ok": 0, "failed": 1, "checks_failed": 3, "interrupted": 130}
 
 
@@ -32,6 +33,22 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def frame_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How molecular frames are read."""
+    for quantity in reversed(FRAME_KEYS):
+        words = quantity.replace("_", " ")
+        option = f"--{quantity.replace('_', '-')}-key"
+        command = click.option(option, metavar="NAME", help=f"Frames: key of the {words}.")(command)
+    return click.option("--units", metavar="UNITS", help="Frames: e.g. kcal/mol, or energy=hartree,forces=eV/Å.")(
+        command
+    )
+
+
+def frame_keys(given: dict[str, Any]) -> dict[str, str]:
+    """The keys of molecular frames that the user named, by quantity."""
+    return {q: given[f"{q}_key"] for q in FRAME_KEYS if given[f"{q}_key"]}
 
 
 def run(given: dict[str, Any]) -> RunOptions:

@@ -9,7 +9,19 @@ from typing import Any
 
 import click
 
-from consilience.commands.common import error, finish, kinds, print_json, run, run_options, short, warn, write_summary
+from consilience.commands.common import (
+    error,
+    finish,
+    frame_keys,
+    frame_options,
+    kinds,
+    print_json,
+    run,
+    run_options,
+    short,
+    warn,
+    write_summary,
+)
 from consilience.core.errors import InputError, clean
 from consilience.jobs.options import RefineOptions, user_weights
 
@@ -36,6 +48,7 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @data_options
+@frame_options
 @run_options
 def check(files: tuple[Path, ...], **given: Any) -> int:
     """Read files, name every defect, compare them; change nothing."""
@@ -48,6 +61,8 @@ def check(files: tuple[Path, ...], **given: Any) -> int:
         labels=given["labels"],
         free_value=given["free_value"],
         make_free=_make_free(given),
+        units=given["units"],
+        keys=frame_keys(given),
     )
     if given["output"] is not None:
         write_summary(given["output"], result.summary, given["overwrite"])

@@ -1,1 +1,1 @@
-"""Molecular reference data: frames with energies, forces, dipoles, charges and potentials, read, checked and written."""
+"""Molecular reference data: energies, forces, dipoles, charges and potentials, read, checked and written."""

@@ -105,7 +105,7 @@ def join(parts: Sequence[Frames]) -> Frames:
         pieces = [p.groups.get(k, np.full(len(p), empty)) for p in parts]
         groups[k] = np.concatenate([x.astype(str) for x in pieces] if is_text else pieces)
     return Frames(
-        **arrays,
+        **arrays,  # type: ignore[arg-type]
         groups=groups,
         keys=tuple(k for p in parts for k in p.keys),
         files=tuple(f for p in parts for f in p.files),
