@@ -17,6 +17,9 @@ HOMES = {
     "check": "models",
     "refine": "models",
     "relaxation": "relaxation",
+    "train": "potentials",
+    "evaluate": "potentials",
+    "predict": "potentials",
     "tour": "guided",
 }
 
