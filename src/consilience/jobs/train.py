@@ -18,6 +18,7 @@ from consilience.jobs.train_data import TrainingData, described, element_energie
 from consilience.jobs.train_recipe import Recipe, architecture_of, recipe
 
 TOLERANCE = 1e-6  # of the gradients of the loss
+LEAST_BOUND = 0.03  # eV/Å: disagreement of members that is never worth a warning
 SPOKEN = 20.0  # seconds between two lines of progress
 
 
@@ -94,11 +95,12 @@ def _train(data: TrainingData, options: TrainOptions, made: Recipe, folder: Outp
         epochs = max(epochs, sum(r["stage"] >= 0 for r in done.fit.history))
         per_step.append(tell.ms_per_step())
     model = TrainedModel(architecture, tuple(members))
-    table = _table(model, sets, data.channels)
+    table, bound = _table(model, sets, data.channels)
     for name, row in table.items():
         folder.log(name + ": " + ", ".join(f"{k} {v:.4g}" for k, v in row.items()))
     gradients = _gradients(model, data)
     card, checks, reference = _card(model, data, table, folder)
+    card["disagreement_bound_ev_A"] = bound
     summary: dict[str, Any] = {
         "status": "ok",
         "model": options.model,
@@ -189,18 +191,20 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _table(model: Any, sets: dict[str, Any], channels: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    """Rows of errors of the mean of the members, by set."""
+def _table(model: Any, sets: dict[str, Any], channels: tuple[str, ...]):
+    """Rows of errors of the mean of the members, by set; and how far members disagree on validation frames at most."""
     from consilience.potentials.dataset import batch_of
     from consilience.potentials.ensemble import mean_prediction
     from consilience.potentials.scores import score_row
 
-    table = {}
+    table, bound = {}, None
     for name, frames in sets.items():
         batch = batch_of(frames, model.potential, channels)
         found = mean_prediction(model.members, batch)
         table[name] = score_row(found, batch)
-    return table
+        if name == "valid" and "disagreement" in found:
+            bound = max(2.0 * float(np.quantile(found["disagreement"], 0.99)), LEAST_BOUND)
+    return table, bound
 
 
 def _gradients(model: Any, data: TrainingData) -> dict[str, Any]:

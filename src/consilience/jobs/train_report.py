@@ -25,8 +25,13 @@ def write_report(
     channels: tuple[str, ...],
 ) -> None:
     """report.html of a training."""
+    from consilience.potentials.dataset import batch_of
+    from consilience.potentials.ensemble import mean_prediction
+
     unseen = "free" if "free" in sets else "valid"
     row, card = summary["table"][unseen], summary["card"]
+    batch = batch_of(sets[unseen], model.potential, channels)
+    found = mean_prediction(model.members, batch)
     checks = summary["checks"]
     holding = sum(c["passed"] for c in checks)
     cards = [
@@ -43,9 +48,9 @@ def write_report(
         Card("parameters", summary["n_parameters"], f"{summary['epochs']} epochs"),
     ]
     sections = [
-        Section("Errors", _words(unseen), (_errors(summary["table"]),)),
+        Section("Errors", _words(unseen), (error_table(summary["table"]),)),
         Section("Learning", "", (_learning(history),)),
-        Section("Agreement", "", tuple(_agreement(model, sets[unseen], channels, unseen))),
+        Section("Agreement", "", tuple(agreement_plots(found, batch, channels, unseen))),
         Section("What was proven", PROOF, (_checks(checks), *_nve(card))),
         Section("Data", "", (_data(summary["data"]),)),
     ]
@@ -80,7 +85,8 @@ def _band(relative: float | None) -> Band | None:
     return "good" if relative < 0.02 else "fair" if relative < 0.1 else "poor"
 
 
-def _errors(table: Mapping[str, Mapping[str, float]]) -> Table:
+def error_table(table: Mapping[str, Mapping[str, float]]) -> Table:
+    """Errors by row, sets by column."""
     keys = list(dict.fromkeys(k for row in table.values() for k in row))
     rows = tuple((k, *(row.get(k) for row in table.values())) for k in keys)
     return Table(("error", *(Column(name) for name in table)), rows)
@@ -96,12 +102,8 @@ def _learning(history: Sequence[Mapping[str, Any]]) -> Plot:
     )  # fmt: skip
 
 
-def _agreement(model: Any, frames: Any, channels: tuple[str, ...], name: str) -> list[Any]:
-    from consilience.potentials.dataset import batch_of
-    from consilience.potentials.ensemble import mean_prediction
-
-    batch = batch_of(frames, model.potential, channels)
-    found = mean_prediction(model.members, batch)
+def agreement_plots(found: Mapping[str, Any], batch: Any, channels: tuple[str, ...], name: str) -> list[Plot]:
+    """A scatter plot of the model against the reference for each channel."""
     rng = np.random.default_rng(0)
     out = []
     for channel in (c for c in ("forces", "energy", "dipole", "esp") if c in channels):

@@ -32,7 +32,7 @@ class DistributedCharges(eqx.Module):
             features = self.backbone.features(vectors, graph.numbers, graph.neighbours)
         given = self.shares(features.scalars)
         count = given.shape[-1] // 2
-        directions = jnp.swapaxes(self.directions(features.vectors), 1, 2) * given[:, count:, None]
+        directions = jnp.swapaxes(self.directions(features.vectors), 1, 2) * (1.0 + given[:, count:, None])
         bounded = self.reach * directions * jax.lax.rsqrt(1.0 + jnp.sum(directions**2, -1, keepdims=True))
         raw = given[:, :count].astype(charges.dtype)
         shared = raw - (jnp.sum(raw, 1) - charges)[:, None] / count
@@ -55,7 +55,7 @@ def distributed_charges(
         backbone = equivariant_network(rng, species, cutoff=cutoff, features=width, layers=2, l_max=1, radial_size=16)
     return DistributedCharges(
         backbone,
-        dense(rng, width, sites, bias=False),
+        dense(rng, width, sites, bias=False, scale=2.0),  # sites begin well apart, or their charges cannot be told
         mlp(rng, width, width, 2 * sites, scale=0.3),
         float(reach),
     )
