@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -46,9 +47,20 @@ def train(
     made = recipe(options)
     data = load_training(files, options, made.schedule.get("weights", {}))
     stem = f"{Path(files[0]).name.split('.')[0]}-{options.model.replace('+', '-')}"
+    if _is_follower():
+        with tempfile.TemporaryDirectory() as place:
+            quiet = replace(run, output=Path(place) / "out", resume=False, say=lambda _: None, warn=lambda _: None)
+            return _train(data, options, made, open_folder("train", stem, quiet, data.paths))
     folder = open_folder("train", stem, run, data.paths)
     with interruptible(folder):
         return _train(data, options, made, folder)
+
+
+def _is_follower() -> bool:
+    """Whether this is one of several processes, and not the one that writes."""
+    import jax
+
+    return jax.process_index() > 0
 
 
 def _train(data: TrainingData, options: TrainOptions, made: Recipe, folder: OutputFolder) -> TrainResult:

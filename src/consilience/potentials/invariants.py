@@ -361,6 +361,6 @@ def prove(potential: Potential, molecule: Molecule) -> list[Check]:
     out += [
         Check("stress = dE/d strain", stress_error(double, molecule), 1e-7, "relative to the largest"),
         Check("slope of the short-range wall", wall_slope(double), -1e-3, "eV/Å, any pair; repulsive: negative"),
-        Check("force jump for 0.05 Å", force_jump(double, molecule), 15.0, "eV/Å"),
+        Check("force jump for 0.05 Å", force_jump(double, molecule), 18.0, "eV/Å"),
     ]
     return out
