@@ -43,9 +43,9 @@ PRESETS: dict[str, dict] = {
     },
     "physnet+dcm": {
         "network": "physnet", "cutoff": 6.0, "features": 128, "layers": 5, "radial_size": 64, "electrostatics": True,
-        "sites": 3,
+        "sites": 4, "reach": 1.0,
     },
-    "equivariant": {"network": "equivariant", "sites": 3},
+    "equivariant": {"network": "equivariant", "sites": 4, "reach": 1.0},
 }  # fmt: skip
 
 
