@@ -1,9 +1,8 @@
 """Distributed charges (DCMNet): several charges near each atom, for the potential around molecules.
 
 Single sites are displaced along vector features, which lie in the plane of a planar molecule. Pairs of equal charges
-are
-displaced along both senses of a product of two vectors, so that lone pairs and pi electrons have a place out of it; a
-reflection exchanges the two sites of a pair. The charges near an atom sum to the atom's own corrected charge, so that
+are displaced along both senses of a product of two vectors, so that lone pairs and pi electrons have a place out of it;
+a reflection exchanges the two sites of a pair. The charges near an atom sum to the atom's own corrected charge, so that
 total charges are exact. Displacements are bounded by a smooth function of the vector, reach v / sqrt(1 + |v|²).
 """
 
