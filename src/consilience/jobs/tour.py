@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 
 from consilience.examples import example_path
-from consilience.jobs.options import RefineOptions, RelaxationOptions, RunOptions
+from consilience.jobs.dynamics_options import SimulateOptions, SpectrumOptions
+from consilience.jobs.options import RefineOptions, RelaxationOptions, RunOptions, TrainOptions
 from consilience.jobs.output import interruptible, open_folder
 from consilience.jobs.refine import refine
 from consilience.jobs.relaxation import relaxation
+from consilience.jobs.simulate import simulate
+from consilience.jobs.spectrum import spectrum
+from consilience.jobs.train import train
 from consilience.structure.read import read_structure
 
-NEXT = "consil refine model.pdb data.mtz, or consil relaxation rates.csv model.pdb"
+NEXT = "consil refine model.pdb data.mtz, consil relaxation rates.csv model.pdb, or consil train frames.npz"
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ def tour(*, run: RunOptions | None = None) -> TourResult:
         dynamics = _relaxation(moved.analysis)
         _tell(folder, dynamics)
         results += dynamics
+        folder.log("a potential of formaldehyde from quantum chemistry (MP2), its vibrations and its dynamics")
+        molecule = _molecule(replace(inside, output=folder.path / "train"), folder.path)
+        _tell(folder, molecule)
+        results += molecule
         _report(folder.path / "report.html", done.refined, results, done.summary)
         status = "ok" if all(r["ok"] for r in results) else "checks_failed"
         scores = {**done.summary["scores"], **moved.summary["scores"]}
@@ -96,6 +104,30 @@ def _relaxation(analysis: Any) -> list[dict[str, Any]]:
     ]
 
 
+def _molecule(inside: RunOptions, place: Path) -> list[dict[str, Any]]:
+    """Train on 270 of 300 frames; compare the harmonic spectrum with the QM one, and run at constant energy."""
+    frames, reference = example_path("molecule/frames.npz"), example_path("molecule/harmonic.json")
+    recipe = TrainOptions(settings=("features=32", "layers=2"), epochs=150, valid="0.1")
+    trained = train([frames], options=recipe, run=inside).summary
+    model = place / "train" / "model"
+    options = SpectrumOptions(reference=reference)
+    modes = spectrum(model, frames, options=options, run=replace(inside, output=place / "spectrum")).summary
+    ran = simulate(
+        model, frames, options=SimulateOptions(steps=8000), run=replace(inside, output=place / "simulate")
+    ).summary
+    true = json.loads(reference.read_text())
+    found, expected = np.array(modes["harmonic_cm1"]), np.array(true["frequencies_cm1"])[-len(modes["harmonic_cm1"]) :]
+    worst = float(np.abs(found - expected).max())
+    error = trained["table"]["valid"]["force_mae_mev_A"]
+    failed = sum(not c["passed"] for c in trained["checks"])
+    return [
+        _row("train", "force error on unseen frames", error, 0.0, "meV/Å", error < 40),
+        _row("train", "laws that do not hold", failed, 0.0, "", failed == 0),
+        _row("spectrum", "largest error of a harmonic frequency", worst, 0.0, "cm⁻¹", worst < 15),
+        _row("simulate", "drift of the energy", ran["drift"], 0.0, "meV/atom/ps", abs(ran["drift"]) < 0.02),
+    ]
+
+
 def _row(job: str, quantity: str, found: float, true: float, unit: str, ok: bool) -> dict[str, Any]:
     return {
         "job": job, "quantity": quantity, "found": float(found), "true": float(true), "unit": unit, "ok": bool(ok)
@@ -114,4 +146,4 @@ def _report(path: Path, refined: Any, results: list[dict[str, Any]], summary: di
 
     known = {r["quantity"]: (r["found"], r["true"], r["unit"]) for r in results}
     page = refinement_page(replace(refined, truth=known), summary)
-    write_page(path, replace(page, title="Tour: a simulated crystal, and its protein in solution", next_command=NEXT))
+    write_page(path, replace(page, title="Tour: a simulated crystal, its protein in solution, and a molecule", next_command=NEXT))
