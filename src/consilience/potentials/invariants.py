@@ -181,9 +181,7 @@ def batch_errors(potential: Potential, molecule: Molecule) -> dict[str, float]:
     f = np.asarray(f).reshape(2, size, 3)
     size_f = largest(np.abs(f0), 1e-8)
     e_size = max(abs(float(e0[0] - _offsets(potential, z))), 1.0)
-    return {
-        "padding and batch": largest(np.abs(e[:1] - e0) / e_size, np.abs(f[0, :n] - f0) / size_f, np.abs(f[0, n:]))
-    }
+    return {"padding and batch": largest(np.abs(e[:1] - e0) / e_size, np.abs(f[0, :n] - f0) / size_f, np.abs(f[0, n:]))}
 
 
 def size_errors(potential: Potential, molecule: Molecule) -> dict[str, float]:
@@ -210,7 +208,8 @@ def cutoff_jumps(potential: Potential, cutoff: float) -> dict[str, float]:
         z = np.array([a, b])
 
         def at(r: float, z: np.ndarray = z) -> tuple[float, float]:
-            e, f, _ = evaluate(potential, Molecule(z, np.array([[0.0, 0, 0], [r, 0, 0]])), 1)
+            # with a total charge, so that two atoms of one element have charges too
+            e, f, _ = evaluate(potential, Molecule(z, np.array([[0.0, 0, 0], [r, 0, 0]]), 1.0), 1)
             return float(e[0]) - _offsets(potential, z), float(f[1, 0])
 
         h = 1e-5
@@ -236,6 +235,35 @@ def charge_errors(potential: Potential, molecule: Molecule) -> dict[str, float]:
                                 abs(charged.charges.sum() - 1.0)),
         "dipole of a moved molecule": largest(np.abs(here.dipole - moved.dipole)),
     }  # fmt: skip
+
+
+def coulomb_errors(potential: Potential, molecule: Molecule) -> dict[str, float]:
+    """Coulomb energy, eV, of sites without charges, and |E(2q) - 4 E(q)| / |E(q)| of random charges."""
+    if potential.coulomb is None:
+        return {}
+    x = molecule.positions
+    rng = np.random.default_rng(5)
+    lists = neighbour_matrix(x, potential.coulomb.cutoff)
+    graph = replace_lists(single(molecule.numbers), lists, lists)
+    sites = x[:, None] + 0.2 * rng.standard_normal((len(x), 2, 3))
+    charges = rng.standard_normal((len(x), 2))
+    none, one, two = (np.asarray(_coulomb(x, sites, k * charges, potential.coulomb, graph)).sum() for k in (0, 1, 2))
+    return {"Coulomb energy of no charges": float(abs(none)),
+            "Coulomb energy of doubled charges": largest(abs(two - 4 * one) / max(abs(one), 1e-8))}  # fmt: skip
+
+
+@eqx.filter_jit
+def _coulomb(x, sites, charges, coulomb, graph: Graph):
+    return coulomb(x, sites, charges, graph)
+
+
+def reach_errors(potential: Potential, molecule: Molecule) -> dict[str, float]:
+    """Largest distance of a site from its atom over the reach of the model of distributed charges."""
+    if potential.charges is None:
+        return {}
+    found = evaluate(potential, molecule, len(molecule.positions))[2]
+    away = np.linalg.norm(found.sites - molecule.positions[:, None], axis=-1)
+    return {"displacement of sites over their reach": largest(away / potential.charges.reach)}
 
 
 def stress_error(potential: Potential, molecule: Molecule) -> float:
@@ -326,29 +354,55 @@ def _rotation(rng: np.random.Generator) -> np.ndarray:
     return q * np.linalg.det(q)
 
 
-def prove(potential: Potential, molecule: Molecule) -> list[Check]:
-    """All laws on one molecule. Float64 must be enabled (`jax.enable_x64`)."""
-    double, short = cast(potential, np.float64), cast(potential, np.float32)
-    out = [
-        Check("forces = -dE/dx", force_error(double, molecule), 1e-7, "central differences, relative to the largest"),
-        Check("Hessian = -dF/dx", curvature_error(double, molecule), 1e-6, "differences of forces, relative"),
+def _symmetries(potential: Potential, molecule: Molecule) -> list[Check]:
+    short = symmetry_errors(cast(potential, np.float32), molecule)
+    return [
+        *_checks(symmetry_errors(potential, molecule), 1e-10),
+        *(Check(f"{k} (float32)", v, 1e-5) for k, v in short.items()),
     ]
-    out += [Check(k, v, 1e-11) for k, v in conservation_errors(double, molecule).items()]
-    out += [Check(k, v, 1e-10) for k, v in symmetry_errors(double, molecule).items()]
-    out += [Check(f"{k} (float32)", v, 1e-5) for k, v in symmetry_errors(short, molecule).items()]
-    out += [Check(k, v, 1e-10) for k, v in batch_errors(double, molecule).items()]
-    out += [Check(k, v, 1e-9, "eV") for k, v in size_errors(double, molecule).items()]
-    out += [Check(k, v, 1e-9) for k, v in charge_errors(double, molecule).items()]
-    cutoffs = {"cutoff": potential.cutoff} | (
-        {} if potential.coulomb is None else {"Coulomb cutoff": potential.coulomb.cutoff}
-    )
+
+
+def _cutoffs(potential: Potential, molecule: Molecule) -> list[Check]:
+    cutoffs = {"cutoff": potential.cutoff}
+    if potential.coulomb is not None:
+        cutoffs["Coulomb cutoff"] = potential.coulomb.cutoff
+    out = []
     for name, cutoff in cutoffs.items():
-        jumps = cutoff_jumps(double, cutoff)
+        jumps = cutoff_jumps(potential, cutoff)
         for what, tolerance in (("energy", 1e-8), ("force", 1e-7), ("slope", 1e-4)):
             out.append(Check(f"jump of the {what} at the {name}", jumps[what], tolerance))
-    out += [
-        Check("stress = dE/d strain", stress_error(double, molecule), 1e-7, "relative to the largest"),
-        Check("slope of the short-range wall", wall_slope(double), -1e-3, "eV/Å, any pair; repulsive: negative"),
-        Check("force jump for 0.05 Å", force_jump(double, molecule), 15.0, "eV/Å"),
-    ]
     return out
+
+
+def _checks(errors: dict[str, float], tolerance: float, about: str = "") -> list[Check]:
+    return [Check(k, v, tolerance, about) for k, v in errors.items()]
+
+
+Law = Callable[[Potential, Molecule], list[Check]]
+LAWS: dict[str, Law] = {
+    "forces": lambda p, m: [
+        Check("forces = -dE/dx", force_error(p, m), 1e-7, "central differences, relative to the largest")
+    ],
+    "curvature": lambda p, m: [
+        Check("Hessian = -dF/dx", curvature_error(p, m), 1e-6, "differences of forces, relative")
+    ],
+    "conservation": lambda p, m: _checks(conservation_errors(p, m), 1e-11),
+    "symmetries": _symmetries,
+    "batches": lambda p, m: _checks(batch_errors(p, m), 1e-10),
+    "size": lambda p, m: _checks(size_errors(p, m), 1e-9, "eV"),
+    "charges": lambda p, m: _checks(charge_errors(p, m), 1e-9),
+    "electrostatics": lambda p, m: _checks(coulomb_errors(p, m), 1e-12),
+    "sites": lambda p, m: _checks(reach_errors(p, m), 1.0 + 1e-12),
+    "cutoffs": _cutoffs,
+    "stress": lambda p, m: [Check("stress = dE/d strain", stress_error(p, m), 1e-7, "relative to the largest")],
+    "wall": lambda p, m: [
+        Check("slope of the short-range wall", wall_slope(p), -1e-3, "eV/Å, any pair; repulsive: negative")
+    ],
+    "steps": lambda p, m: [Check("force jump for 0.05 Å", force_jump(p, m), 15.0, "eV/Å")],
+}
+
+
+def prove(potential: Potential, molecule: Molecule) -> list[Check]:
+    """All laws on one molecule. Float64 must be enabled (`jax.enable_x64`)."""
+    double = cast(potential, np.float64)
+    return [check for law in LAWS.values() for check in law(double, molecule)]
