@@ -11,6 +11,7 @@ import pytest
 from consilience.core.errors import InputError
 from consilience.frames.frames import Frames
 from consilience.neighbours import neighbour_matrix
+from consilience.potentials import scores
 from consilience.potentials.build import Architecture, build
 from consilience.potentials.dataset import batch_of, composition, element_offsets, energy_scale, split_frames
 from consilience.potentials.graph import Graph, single
@@ -73,12 +74,13 @@ def test_an_element_that_the_model_does_not_know_is_refused() -> None:
     assert "17" in caught.value.finding.found and "set.npz" in caught.value.finding.where
 
 
-def test_frames_of_different_sizes_have_the_energies_of_single_molecules() -> None:
+def test_frames_of_different_sizes_have_the_energies_of_single_molecules(monkeypatch: pytest.MonkeyPatch) -> None:
     p = cast(potential(), np.float64)
     predict = eqx.filter_jit(Potential.__call__)
     charge = np.array([0.0, 1.0, np.nan])
     batch = batch_of(frames(total_charge=charge), p, ["energy", "forces"])
     assert batch.labels == {} and len(batch) == 3
+    monkeypatch.setattr(scores, "CHUNK", 2)  # two chunks, the second not full
     found = predicted(p, batch)
     for i, (z, x) in enumerate(MOLECULES):
         lists, far = neighbour_matrix(x, p.cutoff), neighbour_matrix(x, 5.0)
