@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -24,6 +25,7 @@ from consilience.nmr.term import Observed, Relaxation
 from consilience.potentials.build import Architecture, build
 from consilience.potentials.dataset import batch_of
 from consilience.potentials.labels import ReferenceData
+from consilience.potentials.physnet import physnet
 from consilience.potentials.weights import split
 
 from .nmr.two_domains import AXIAL, ISOTROPIC, RHOMBIC, molecule, relaxation, tensor
@@ -85,6 +87,11 @@ def molecules_case(network: Any) -> Case:
     sites = 2 if network == "equivariant" else 0
     shape = Architecture(network, (1, 8), 3.0, 4, 1, 1, 4, sites, electrostatics=True, coulomb_cutoff=6.0)
     potential = build(shape, [-13.6, -2041.0], 1.5)
+    if network == "physnet":  # with fewer blocks
+        small = physnet(
+            rng, (1, 8), cutoff=3.0, features=4, modules=2, radial_size=4, interaction_residuals=1, atomic_residuals=0
+        )
+        potential = replace(potential, network=small)
     weights, rest = split(potential)
     weights = jax.tree.map(lambda w: w + 0.2 * rng.normal(size=w.shape), weights)  # no layer without a say
     channels = {"energy": 0.1, "forces": 0.5, "dipole": 0.2, "charges": 0.1, "esp": 0.2}

@@ -40,11 +40,12 @@ def random(network: str, **options) -> Potential:
 
 NETWORKS: dict[str, Callable[[], Potential]] = {
     "physnet": lambda: random("physnet"),
+    "equivariant": lambda: random("equivariant", electrostatics=False),
     "equivariant with sites": lambda: random("equivariant", sites=2),
     "physnet+dcm": lambda: random("physnet", sites=2, layers=2),
     "equivariant, l = 3": lambda: random("equivariant", electrostatics=False, l_max=3, layers=2),
 }
-HEAVY = {"physnet+dcm", "equivariant, l = 3", "physnet"}
+HEAVY = set(NETWORKS) - {"equivariant"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in HEAVY else []) for n in NETWORKS])
@@ -153,7 +154,7 @@ class Cusp(Interaction):
 
 
 def carbon_dioxide(cusp: bool):
-    potential = cast(random("equivariant", electrostatics=False), np.float64)
+    potential = cast(random("equivariant", electrostatics=False, features=4), np.float64)
     if cusp:
         made = tuple(become(Cusp, layer) for layer in potential.network.interactions)  # type: ignore[arg-type]
         potential = eqx.tree_at(lambda p: p.network.interactions, potential, made)
