@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -16,9 +18,15 @@ from consilience.core.gradcheck import check_gradients
 from consilience.core.objective import Objective
 from consilience.core.params import Block, Model, PositiveDefinite
 from consilience.core.stages import Stage
+from consilience.frames.frames import Frames
 from consilience.nmr.amides import amide_atoms
 from consilience.nmr.blocks import six
 from consilience.nmr.term import Observed, Relaxation
+from consilience.potentials.build import Architecture, build
+from consilience.potentials.dataset import batch_of
+from consilience.potentials.labels import ReferenceData
+from consilience.potentials.physnet import physnet
+from consilience.potentials.weights import split
 
 from .nmr.two_domains import AXIAL, ISOTROPIC, RHOMBIC, molecule, relaxation, tensor
 from .problems import built_in
@@ -64,6 +72,34 @@ def relaxation_case(values: tuple[float, ...] = RHOMBIC, rigid: bool = False) ->
     return Relaxation.of(atoms, data.columns), model, Observed.of(data)
 
 
+@cache
+def molecules_case(network: Any) -> Case:
+    """Water and H2 (padded), with labels of every kind; H2 lacks its energy, dipole, some forces and the potential."""
+    rng = np.random.default_rng(0)
+    numbers = np.array([[8, 1, 1], [1, 1, 0]])
+    x = np.array([[[0.0, 0, 0], [0.97, 0.1, 0], [-0.3, 0.9, 0]], [[0.0, 0, 0], [0.1, 0, 0.78], [0, 0, 0]]])
+    forces, charges = rng.normal(size=(2, 3, 3)), rng.normal(size=(2, 3))
+    forces[1, 1], forces[1, 2], charges[1, 2] = np.nan, 0.0, 0.0
+    data = Frames(
+        numbers, x, np.array([-2070.0, np.nan]), forces, np.array([[0.2, 0.3, 0.1], [np.nan] * 3]), charges,
+        esp=np.array([[0.3, -0.2], [np.nan, np.nan]]), esp_xyz=np.array([[[0, 0, 3.0], [3, 0, 0]], [[np.nan] * 3] * 2]),
+    )  # fmt: skip
+    sites = 2 if network == "equivariant" else 0
+    shape = Architecture(network, (1, 8), 3.0, 4, 1, 1, 4, sites, electrostatics=True, coulomb_cutoff=6.0)
+    potential = build(shape, [-13.6, -2041.0], 1.5)
+    if network == "physnet":  # with fewer blocks
+        small = physnet(
+            rng, (1, 8), cutoff=3.0, features=4, modules=2, radial_size=4, interaction_residuals=1, atomic_residuals=0
+        )
+        potential = replace(potential, network=small)
+    weights, rest = split(potential)
+    weights = jax.tree.map(lambda w: w + 0.2 * rng.normal(size=w.shape), weights)  # no layer without a say
+    channels = {"energy": 0.1, "forces": 0.5, "dipole": 0.2, "charges": 0.1, "esp": 0.2}
+    sigma = {k: np.asarray(v) for k, v in channels.items()}
+    term = ReferenceData(rest, sigma, {"esp": np.asarray(0.5)}, np.asarray(0.01))
+    return term, Model.of(net=Block(weights)), batch_of(data, potential, list(channels))
+
+
 TERMS: dict[str, Callable[[], Case]] = {
     "diffraction, amplitudes": of("xray"),
     "diffraction, least squares": of("xray", "ls"),
@@ -76,10 +112,13 @@ TERMS: dict[str, Callable[[], Case]] = {
     "relaxation": relaxation_case,
     "relaxation, axial tensor": lambda: relaxation_case(AXIAL),
     "relaxation, rigid amides": lambda: relaxation_case(RHOMBIC, True),
+    "molecules, equivariant": lambda: molecules_case("equivariant"),
+    "molecules, PhysNet": lambda: molecules_case("physnet"),
 }
+HEAVY = {"molecules, equivariant"}
 
 
-@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in TERMS])
 def test_conformance(name: str) -> None:
     report = check_term(*TERMS[name]())
     assert report.passed, report.failures
@@ -128,3 +167,20 @@ def test_relaxation_in_float64_where_eigenvalues_coincide(values: tuple[float, .
     term, model, obs = relaxation_case(values, True)
     for pair in check_gradients(term, model, obs, ["diffusion", "dynamics"]):
         assert pair.rel_error < 1e-6
+
+
+def test_what_is_not_known_of_a_molecule_has_no_say() -> None:
+    """Labels of padding and any number in place of a missing label leave the value as it is."""
+    term, model, obs = molecules_case("physnet")
+    function = Objective({"m": term}, {"m": obs}, {"m": 1.0})
+    value, gradient, _ = function.value_and_grad(model.raw(["net"]), model)
+    assert np.isfinite(value)
+    assert all(np.all(np.isfinite(g)) for g in jax.tree.leaves(gradient))
+    changed = {k: np.array(v) for k, v in obs.labels.items()}
+    changed["forces"][1, 2], changed["charges"][1, 2] = 1e3, -1e3
+    other = eqx.tree_at(lambda o: o.labels, obs, changed)
+    again, _, _ = Objective({"m": term}, {"m": other}, {"m": 1.0}).value_and_grad(model.raw(["net"]), model)
+    assert float(again) == float(value)
+    changed["forces"][1, 0] += 1.0
+    third = eqx.tree_at(lambda o: o.labels, obs, changed)
+    assert float(Objective({"m": term}, {"m": third}, {"m": 1.0}).value_and_grad(model.raw(["net"]), model)[0]) != value

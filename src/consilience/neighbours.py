@@ -55,7 +55,7 @@ def all_pairs(n: int) -> Neighbours:
 def heights(cell) -> np.ndarray:
     """Distances (3,) between opposite faces of a cell (3, 3), Å. Raises InputError for a cell without volume."""
     cell = np.asarray(cell, float)
-    volume = abs(np.linalg.det(cell)) if cell.shape == (3, 3) else np.nan
+    volume = abs(np.linalg.det(cell)) if cell.shape == (3, 3) and np.isfinite(cell).all() else np.nan
     if not volume > 1e-6:
         raise InputError("the cell has no volume", found=f"{volume:.3g} Å^3", fix="give three independent vectors")
     return volume / np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)

@@ -54,7 +54,7 @@ def optimiser(
         return tuple(part.init(params) for part in used)
 
     def update(updates, state, params: Any = None, *, progress=0.0, **_):
-        clipped, _none = clipping.update(updates, clipping.init(params), params)
+        clipped, _none = clipping.update(updates, optax.EmptyState(), params)
         found = [part.update(clipped, s, params) for part, s in zip(used, state, strict=True)]
         chosen = found[0][0]
         if len(found) == 2:

@@ -146,4 +146,7 @@ def _report(path: Path, refined: Any, results: list[dict[str, Any]], summary: di
 
     known = {r["quantity"]: (r["found"], r["true"], r["unit"]) for r in results}
     page = refinement_page(replace(refined, truth=known), summary)
-    write_page(path, replace(page, title="Tour: a simulated crystal, its protein in solution, and a molecule", next_command=NEXT))
+    write_page(
+        path,
+        replace(page, title="Tour: a simulated crystal, its protein in solution, and a molecule", next_command=NEXT),
+    )

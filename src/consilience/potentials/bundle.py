@@ -96,11 +96,16 @@ def load_bundle(folder: str | Path) -> TrainedModel:
         if offsets.shape != (len(architecture.species),) or not np.isfinite(offsets).all():
             raise ValueError("offsets_eV does not hold one finite number for each element")
         members = []
-        for i in range(int(said["members"])):
-            like, rest = split(build(architecture, offsets, float(said["scale_eV"])))
+        scale, count = said["scale_eV"], said["members"]
+        if not (isinstance(scale, int | float) and 0.0 < scale < np.inf):
+            raise ValueError(f"scale_eV is {scale!r}, expected a number above zero")
+        if not isinstance(count, int):
+            raise ValueError(f"members is {count!r}, expected a whole number")
+        for i in range(count):
+            like, rest = split(build(architecture, offsets, float(scale)))
             own = {k.removeprefix(f"{i}."): v for k, v in arrays.items() if k.startswith(f"{i}.")}
-            if not all(np.isfinite(v).all() for v in own.values()):
-                raise ValueError("weights are not finite numbers (nan or inf)")
+            if not all(v.dtype.kind == "f" and np.isfinite(v).all() for v in own.values()):
+                raise ValueError("weights are not finite numbers (nan or inf, or of another type)")
             members.append(eqx.combine(from_named(like, own), rest))
     except (SafetensorError, KeyError, ValueError, TypeError, OverflowError) as err:
         raise InputError("the model cannot be loaded", str(place), clean(err)[:300]) from None
@@ -136,7 +141,7 @@ def _architecture(said: Any, where: Path) -> Architecture:
         odd = ", ".join(sorted(set(said) - set(known))) if isinstance(said, dict) else type(said).__name__
         raise InputError("the architecture in model.json is not understood", str(where), clean(odd))
     try:
-        values = {**said, "species": tuple(int(z) for z in said["species"])}
+        values = {**said, "species": tuple(said["species"])}
         made = Architecture(**values)
         checked_architecture(made)
     except (KeyError, TypeError, ValueError) as err:
@@ -158,7 +163,11 @@ def checked_architecture(a: Architecture) -> Architecture:
             raise ValueError(f"{name} is {value!r}, expected {low} to {high}")
         if isinstance(low, int) and not isinstance(value, int):
             raise ValueError(f"{name} is {value!r}, expected a whole number")
-    if not a.species or list(a.species) != sorted(set(a.species)) or not all(1 <= z <= 118 for z in a.species):
+    for name in ("repulsion", "electrostatics"):
+        if not isinstance(getattr(a, name), bool):
+            raise ValueError(f"{name} is {getattr(a, name)!r}, expected true or false")
+    whole = all(type(z) is int and 1 <= z <= 118 for z in a.species)
+    if not a.species or not whole or list(a.species) != sorted(set(a.species)):
         raise ValueError(f"species are {a.species!r}, expected atomic numbers in rising order")
     if a.network not in ("physnet", "equivariant"):
         raise ValueError(f"network is {a.network!r}, expected physnet or equivariant")
