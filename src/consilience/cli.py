@@ -17,6 +17,10 @@ HOMES = {
     "check": "models",
     "refine": "models",
     "relaxation": "relaxation",
+    "simulate": "dynamics",
+    "optimize": "dynamics",
+    "spectrum": "dynamics",
+    "export": "dynamics",
     "tour": "guided",
 }
 

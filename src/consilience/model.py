@@ -68,10 +68,10 @@ class LoadedModel:
         charge: total, e. cell (3, 3) Å with pbc (None: all three directions where a cell is given). Differentiable and
         traceable by JAX in `positions` (`forces_from(model)`). Raises InputError for unknown elements and bad cells.
         """
-        import jax
+        from jax.core import Tracer
 
         pbc = (cell is not None) if pbc is None else pbc
-        if isinstance(positions, jax.core.Tracer):
+        if isinstance(positions, Tracer):
             energy = self.energy_of(numbers, charge)
             return energy(positions, _traced_list(positions, energy.cutoff, cell, pbc))
         return self._source(numbers, charge)(positions, cell, pbc).energy
@@ -92,6 +92,15 @@ class LoadedModel:
         except ModuleNotFoundError:
             raise InputError("ASE is not installed", fix="pip install 'consilience[ase]'") from None
         return EnergyCalculator(self.energy_of, charge=charge, skin=skin)
+
+    def openmm(self, numbers: Any, charge: float = 0.0, cell: Any = None, pbc: Any = None, skin: float = 1.0) -> Any:
+        """A PythonForce for OpenMM of atoms `numbers` (n,); see `engines.openmm.python_force`."""
+        try:
+            from consilience.engines.openmm import python_force
+        except ModuleNotFoundError:
+            raise InputError("OpenMM is not installed", fix="pip install 'consilience[openmm]'") from None
+        pbc = (cell is not None) if pbc is None else pbc
+        return python_force(self.energy_of(numbers, charge), cell=cell, pbc=pbc, skin=skin)
 
     def _source(self, numbers: Any, charge: float) -> Any:
         from consilience.engines.source import Source

@@ -52,7 +52,7 @@ class Source:
                 return Found(float(found[0]), np.asarray(found[1], float), np.asarray(found[2], float))
             if stress:
                 raise InputError("stress needs periodic boundaries", fix="give a cell and pbc")
-            value, forces = _with_forces(self.energy, x, neighbours)
+            value, forces = with_forces(self.energy, x, neighbours)
             return Found(float(value), np.asarray(forces, float))
 
     def value(self, name: str, positions: Any, cell: Any = None, pbc: Any = False) -> np.ndarray:
@@ -109,7 +109,8 @@ def checked(positions: Any) -> np.ndarray:
 
 
 @eqx.filter_jit
-def _with_forces(energy, x, neighbours):
+def with_forces(energy, x, neighbours):
+    """Energy and forces with a given list; the precision is that of the caller's setting."""
     return forces_from(energy)(x, neighbours)
 
 

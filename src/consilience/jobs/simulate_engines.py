@@ -40,7 +40,7 @@ class AseSteps:
         from consilience.engines.ase import calculator
 
         atoms = Atoms(numbers=start.numbers, positions=start.positions, cell=start.cell, pbc=start.pbc)
-        atoms.set_masses(start.masses)
+        atoms.set_masses(start.masses)  # pyright: ignore[reportArgumentType]
         atoms.set_velocities(velocities / units.fs)
         atoms.calc = calculator(energy, start.numbers, charge=start.charge)
         self.atoms, self._fs = atoms, units.fs
@@ -176,7 +176,7 @@ def run_engine(
     seconds = time.perf_counter() - started
     return Simulation(
         "failed" if failure else "ok",
-        Trajectory.joined(pieces) if pieces else _piece([(0, *last[:3], 0.0)], options.dt, dof),
+        Trajectory.joined(pieces) if pieces else _piece([(0, last[0], last[1], last[2], 0.0)], options.dt, dof),
         {}, failure, done, dof, n, done / max(seconds, 1e-9), started - began, float(shortest), float(largest),
     )  # fmt: skip
 

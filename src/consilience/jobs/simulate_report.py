@@ -19,9 +19,7 @@ from consilience.report.page import Block, Card, Page, Section, Table, Text
 from consilience.report.render import write_page
 
 POINTS = 1500
-ENERGY = (
-    "Potential and kinetic energy trade; their sum must not wander. The line is fitted to the sum; its slope is the drift."
-)
+ENERGY = "Potential and kinetic energy trade; their sum must not wander. The slope of its fitted line is the drift."
 SOUND = "Bounds that no frame may cross: distances below 0.4 Å, forces over 500 eV/Å, a kinetic temperature far off."
 
 
@@ -40,7 +38,9 @@ def write_report(
         sections += [_energies(table, n, options, summary), _temperature(table, options)]
     if SPREAD in table and table[SPREAD].size:
         sections.append(_members(table, summary))
-    sections.append(Section("The molecule", "At the start.", (molecule_view(start, start.positions), _choices(summary))))
+    sections.append(
+        Section("The molecule", "At the start.", (molecule_view(start, start.positions), _choices(summary)))
+    )
     page = Page(
         title=f"Dynamics of {start.formula}",
         subtitle=f"{start.path.name} · {options.ensemble.upper()} · {summary['n_steps']} steps of {options.dt:g} fs · "
@@ -146,9 +146,16 @@ def _members(table: Mapping[str, np.ndarray], summary: Mapping[str, Any]) -> Sec
 
 def _failure(summary: Mapping[str, Any]) -> Section:
     f = summary["failure"]
-    rows = [("what", f["reason"]), ("step", f["step"]), ("time / fs", f["time_fs"]),
-            ("atoms (from 0)", ", ".join(map(str, f["atoms"]))), ("distance / Å", f["distance"]),
-            ("largest force / eV/Å", f["max_force"]), ("on atom", f["max_force_atom"]), ("term", f["term"])]  # fmt: skip
+    rows = [
+        ("what", f["reason"]),
+        ("step", f["step"]),
+        ("time / fs", f["time_fs"]),
+        ("atoms (from 0)", ", ".join(map(str, f["atoms"]))),
+        ("distance / Å", f["distance"]),
+        ("largest force / eV/Å", f["max_force"]),
+        ("on atom", f["max_force_atom"]),
+        ("term", f["term"]),
+    ]
     terms = [(k, v, f["term_forces"].get(k)) for k, v in f["term_energies"].items()]
     blocks: list[Block] = [Table(("", "value"), tuple(rows), "The frame that crossed a bound")]
     if terms:

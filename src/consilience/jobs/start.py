@@ -66,7 +66,7 @@ class Start:
 
 
 def sort_inputs(files: Sequence[str | Path], *, need_start: bool = True) -> tuple[Path, Path | None]:
-    """(MODEL, START) in whatever order they were given. Raises InputError where one is missing or too many are there."""
+    """(MODEL, START) in any order. Raises InputError where one is missing or too many are there."""
     paths = [Path(f) for f in files]
     models = [p for p in paths if p.is_dir()]
     others = [p for p in paths if p not in models]
