@@ -1,4 +1,4 @@
-"""A small potential of formaldehyde: fitted once, kept in the cache of the tests until the code that makes it changes."""
+"""A small potential of formaldehyde: fitted once, kept in the cache of the tests until its code changes."""
 
 from __future__ import annotations
 

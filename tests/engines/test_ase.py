@@ -163,7 +163,7 @@ def test_the_callers_precision_is_left_alone(tiny_model: Path) -> None:
         "import sys, numpy as np, jax, consilience as con; m = con.load_model(sys.argv[1]); "
         "x = con.read_frames(sys.argv[2]).positions[0]; from ase import Atoms; "
         "a = Atoms(numbers=[6, 8, 1, 1], positions=x, calculator=m.ase()); "
-        "print(repr(a.get_potential_energy()), a.get_forces().dtype, jax.numpy.ones(1).dtype, repr(float(m(x, a.numbers))))"
+        "print(repr(a.get_potential_energy()), a.get_forces().dtype, jax.numpy.ones(1).dtype, repr(m(x, a.numbers)))"
     )
     env = {k: v for k, v in os.environ.items() if k != "JAX_ENABLE_X64"}
     command = [sys.executable, "-c", code, str(tiny_model), str(example_path("molecule/frames.npz"))]

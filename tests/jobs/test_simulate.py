@@ -149,22 +149,42 @@ def test_members_that_disagree_are_told(tiny_model: Path, relaxed: Path, tmp_pat
 
 
 def test_an_unstable_run_says_why_and_exits_3(tiny_model: Path, relaxed: Path, tmp_path: Path, capsys: Any) -> None:
-    command = ["simulate", str(relaxed), str(tiny_model), "-o", str(tmp_path / "run"), "--dt", "8", "--steps", "400"]
-    assert main([*command, "--temperature", "2000", "--every", "1", "--json"]) == 3
+    command = ["simulate", str(relaxed), str(tiny_model), "-o", str(tmp_path / "run"), "--dt", "15", "--steps", "400"]
+    assert main([*command, "--temperature", "50000", "--every", "1", "--json"]) == 3
     s = json.loads(capsys.readouterr().out)
     assert s["stable"] is False and s["status"] == "checks_failed"
     f = s["failure"]
     assert f["step"] == s["n_steps"] and len(f["atoms"]) == 2 and f["term"] in ("network", "repulsion")
     assert f["distance"] is None or f["distance"] > 0
-    crash = con.read_frames(tmp_path / "run/failure.extxyz")
+    crash = con.read_frames(tmp_path / "run/failure.extxyz", strict=False)
     assert crash.positions.shape[1:] == (4, 3) and np.isfinite(crash.positions).all()
     assert len(rows(tmp_path / "run")) == f["step"]  # frames 0 ... step - 1
     assert "Why it stopped" in (tmp_path / "run/report.html").read_text()
 
 
+def test_a_run_that_makes_energy_is_not_stable(tiny_model: Path, relaxed: Path, tmp_path: Path) -> None:
+    """Too long a time step takes the molecule apart: no bound is crossed, but energy is not conserved."""
+    run = con.simulate(tiny_model, relaxed, output=tmp_path / "run", dt=8, steps=400, temperature=2000)
+    s = run.summary
+    assert s["status"] == "checks_failed" and not s["stable"] and s["n_steps"] == 400
+    assert s["failure"]["reason"] == "total energy not conserved" and s["failure"]["step"] > 0
+    assert "Why it stopped" in (run.folder / "report.html").read_text()
+
+
+def test_a_start_that_is_over_the_bounds(tiny_model: Path, relaxed: Path, tmp_path: Path) -> None:
+    x = con.read_frames(relaxed).positions[0].copy()
+    x[2] = x[0] + 0.3 * (x[2] - x[0])
+    text = "4\npbc=F\n" + "".join(f"{e} {a:.8f} {b:.8f} {c:.8f}\n" for e, (a, b, c) in zip("COHH", x, strict=True))
+    (tmp_path / "start.xyz").write_text(text)
+    run = con.simulate(tiny_model, tmp_path / "start.xyz", output=tmp_path / "run", steps=20)
+    s = run.summary
+    assert s["status"] == "checks_failed" and s["failure"]["step"] == 0 and s["failure"]["atoms"] == [0, 2]
+    assert s["n_frames"] == 0 and s["temperature_mean"] is None and (run.folder / "report.html").exists()
+
+
 def test_a_strained_start_is_told(tiny_model: Path, relaxed: Path, tmp_path: Path) -> None:
     x = con.read_frames(relaxed).positions[0].copy()
-    x[2] += 0.25 * (x[2] - x[0])
+    x[2] -= 0.2 * (x[2] - x[0])
     text = "4\npbc=F\n" + "".join(f"{e} {a:.8f} {b:.8f} {c:.8f}\n" for e, (a, b, c) in zip("COHH", x, strict=True))
     (tmp_path / "start.xyz").write_text(text)
     run = con.simulate(tiny_model, tmp_path / "start.xyz", output=tmp_path / "run", steps=20)
@@ -226,10 +246,10 @@ def test_structures_are_starts_too(tmp_path: Path) -> None:
     assert found.names == ("C", "O", "H1", "H2") and found.residues is not None and found.residues[0] == ("FOR", 1, "A")
     assert any("alternative" in f.what for f in found.findings)
     np.testing.assert_allclose(found.masses, [12.011, 15.999, 1.008, 1.008], atol=2e-3)
-    protein = read_start(example_path("crystal/true.pdb"))
-    assert any("hydrogen" in f.what for f in protein.findings) and any(
-        "cell is not used" in f.what for f in protein.findings
-    )
+    crystal = "CRYST1   20.000   20.000   20.000  90.00  90.00  90.00 P 1           1"
+    (tmp_path / "b.pdb").write_text("\n".join([crystal, lines[0], "END"]) + "\n")
+    whats = [f.what for f in read_start(tmp_path / "b.pdb").findings]
+    assert any("no hydrogen" in w for w in whats) and any("cell is not used" in w for w in whats)
 
 
 def test_history_has_few_rows() -> None:

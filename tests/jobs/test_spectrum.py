@@ -103,7 +103,7 @@ def test_a_saddle_point_is_told(tiny_model: Path, tmp_path: Path, monkeypatch: p
     real = optimise.optimise
     monkeypatch.setattr(optimise, "optimise", lambda *a, **k: real(*a, **{**k, "max_steps": 0}))
     x = con.read_frames(FRAMES).positions[0].copy()
-    x[1] += 0.9 * (x[1] - x[0])
+    x[2] += 0.7 * (x[2] - x[0])
     text = "4\npbc=F\n" + "".join(f"{e} {a:.6f} {b:.6f} {c:.6f}\n" for e, (a, b, c) in zip("COHH", x, strict=True))
     (tmp_path / "far.xyz").write_text(text)
     run = con.spectrum(tiny_model, tmp_path / "far.xyz", output=tmp_path / "run")
@@ -132,3 +132,14 @@ def test_options_that_cannot_be(tiny_model: Path, tmp_path: Path) -> None:
     for given, message in (({"md": 10}, "too few steps"), ({"md": 1000, "trajectory": "x"}, "both give frames")):
         with pytest.raises(InputError, match=message):
             con.spectrum(tiny_model, FRAMES, **given)
+
+
+def test_real_references_are_read(data_dir: Path) -> None:
+    from consilience.jobs.spectrum_reference import read_reference
+
+    files = sorted(data_dir.glob("qm/*/*_harmonic.json"))
+    assert len(files) >= 7
+    for path in files:
+        modes = len(json.loads(path.read_text())["freq_cm1"])
+        found = read_reference(path, modes)
+        assert found.ir_km_mol is not None and (np.diff(found.cm1) >= 0).all() and found.path == path

@@ -18,6 +18,7 @@ from consilience.jobs.output import OutputFolder, interruptible, open_folder
 from consilience.jobs.runtime import prepare_jax
 
 STRAINED = 5.0  # eV/Å, a force at the start
+LEAP = 0.05  # eV/atom; beyond this and kT the energy of an isolated system is not conserved in any sense
 SPOKEN = 5.0  # seconds between lines of progress
 
 
@@ -113,14 +114,16 @@ def _simulate(folder: OutputFolder, model: Any, start: Any, energy: Any, options
         if found is not None:
             folder.warn(found)
     summary = simulate_summary(result, table, options, len(start.numbers))
+    if not summary["stable"]:
+        summary["status"] = "checks_failed"
+        folder.log(f"unstable: {summary['failure']['message']}")
     if ensemble is not None:
         spread = table[SPREAD]
         summary["force_disagreement"] = {"mean": float(spread.mean()), "max": float(spread.max()), "unit": "eV/Å",
                                          "bound": bound_of(model.info)} if spread.size else None  # fmt: skip
     if result.failure is not None:
-        summary["status"] = "checks_failed"
         write_failure(folder, start, result.failure)
-        folder.log(f"unstable: {result.failure}; the last sound frame is in {folder / 'failure.extxyz'}")
+        folder.log(f"the last sound frame is in {folder / 'failure.extxyz'}")
     folder.write_csv("history.csv", history)
     full = {**summary, "warnings": list(folder.warnings), "seed": folder.run.seed, **folder.timings()}
     write_report(folder / "report.html", full, table, start, options, model)
@@ -182,9 +185,12 @@ def simulate_summary(result: Any, table: dict[str, np.ndarray], options: Simulat
     time_fs = table["time_fs"][:, 0]
     kept = conservation(time_fs, table["E"].T, n) if options.ensemble == "nve" and len(time_fs) else None
     temperature = table["T"]
+    failure = None if result.failure is None else result.failure.as_dict()
+    if failure is None and options.ensemble == "nve":
+        failure = _not_conserved(table, options, n)
     return {
         "status": "ok",
-        "stable": result.failure is None,
+        "stable": failure is None,
         "n_steps": result.n_steps,
         "dt_fs": options.dt,
         "ensemble": options.ensemble,
@@ -202,7 +208,37 @@ def simulate_summary(result: Any, table: dict[str, np.ndarray], options: Simulat
         "steps_per_s": result.steps_per_s,
         "min_distance": result.min_distance if np.isfinite(result.min_distance) else None,
         "max_force": result.max_force,
-        "failure": None if result.failure is None else result.failure.as_dict(),
+        "failure": failure,
+    }
+
+
+def _not_conserved(table: dict[str, np.ndarray], options: SimulateOptions, n: int) -> dict[str, Any] | None:
+    """The first frame whose total energy is off that of the start by more than LEAP + kT for each atom, or None."""
+    from consilience.units import BOLTZMANN
+
+    bound = LEAP + BOLTZMANN * options.temperature
+    off = np.abs(table["E"] - table["E"][:1]) / n
+    frames, replicas = np.nonzero(off > bound)
+    if not len(frames):
+        return None
+    f, r = int(frames[0]), int(replicas[0])
+    step, time_fs = int(table["step"][f, r]), float(table["time_fs"][f, r])
+    message = (
+        f"the total energy is not conserved: off by {off[f, r]:.3g} eV/atom at step {step} ({time_fs:g} fs), "
+        f"replica {r} (bound {bound:.3g}); take a shorter time step"
+    )
+    none = dict.fromkeys(("distance", "max_force", "max_force_atom", "term"))
+    return {
+        "step": step,
+        "time_fs": time_fs,
+        "replica": r,
+        "reason": "total energy not conserved",
+        "atoms": [],
+        "temperature": float(table["T"][f, r]),
+        "message": message,
+        **none,
+        "term_energies": {},
+        "term_forces": {},
     }
 
 

@@ -20,7 +20,7 @@ from consilience.report.render import write_page
 
 POINTS = 1500
 ENERGY = "Potential and kinetic energy trade; their sum must not wander. The slope of its fitted line is the drift."
-SOUND = "Bounds that no frame may cross: distances below 0.4 Å, forces over 500 eV/Å, a kinetic temperature far off."
+SOUND = "No frame may have a distance below 0.4 Å, a force over 500 eV/Å, a temperature or total energy far off."
 
 
 def write_report(
@@ -160,7 +160,8 @@ def _failure(summary: Mapping[str, Any]) -> Section:
     blocks: list[Block] = [Table(("", "value"), tuple(rows), "The frame that crossed a bound")]
     if terms:
         blocks.append(Table(("term", "energy / eV", "largest force on these atoms / eV/Å"), tuple(terms), "By term"))
-    blocks.append(Text("failure.extxyz holds the last sound frame and, where it is finite, the one that failed."))
+    if f["atoms"]:
+        blocks.append(Text("failure.extxyz holds the last sound frame and, where it is finite, the one that failed."))
     return Section("Why it stopped", SOUND, tuple(blocks))
 
 
