@@ -40,7 +40,7 @@ def molecule_view(
             if np.linalg.norm(d) > 0.05:
                 rods.append(Arrow(_point(a), _point(a + d), radius=0.06))
     return Viewer(st.make_pdb_string(), color_by=("element", "chain"), title=title, arrows=tuple(rods),
-                  arrows_label=label)  # fmt: skip
+                  arrows_label=label, hydrogens=True)  # fmt: skip
 
 
 def _point(a: np.ndarray) -> tuple[float, float, float]:

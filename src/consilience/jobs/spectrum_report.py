@@ -68,7 +68,7 @@ def _cards(summary: Mapping[str, Any], modes: Any) -> tuple[Card, ...]:
         Card("Imaginary frequencies", summary["n_imaginary"], f"{len(modes.cm1)} modes",
              "good" if not summary["n_imaginary"] else "poor", "none at a minimum"),
         Card("Largest force left", summary["max_force"], "", band(summary["max_force"], 1e-4, 1e-2), "", "eV/Å"),
-        Card("Zero-point energy", summary["zero_point_energy"], "harmonic", None, "", "eV", 4),
+        Card("Zero-point energy", summary["zero_point_energy"], "harmonic", None, "", "eV", 3),
     ]  # fmt: skip
     if "reference_mae_cm1" in summary:
         mae = summary["reference_mae_cm1"]
