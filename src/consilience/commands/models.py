@@ -79,6 +79,10 @@ def check(files: tuple[Path, ...], **given: Any) -> int:
                 error(str(finding))
             elif not given["quiet"]:
                 click.echo(f"  note: {short(finding, report.file)}")
+    for law in result.checks:
+        if not given["quiet"] or not law.passed:
+            verdict = "holds" if law.passed else "DOES NOT HOLD"
+            click.echo(f"  {verdict}: {law.name}: {law.value:.3g} (tolerance {law.tolerance:.3g}) {law.about}".rstrip())
     return result.exit_status
 
 

@@ -19,7 +19,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        return math.isfinite(self.value) and self.least <= self.value <= self.tolerance
+        return bool(math.isfinite(self.value) and self.least <= self.value <= self.tolerance)
 
     def as_dict(self) -> dict[str, Any]:
         """The entry in summary.json["checks"]."""

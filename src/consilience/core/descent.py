@@ -53,7 +53,7 @@ def optimiser(
     def init(params):
         return tuple(part.init(params) for part in used)
 
-    def update(updates, state, params=None, *, progress=0.0, **_):
+    def update(updates, state, params: Any = None, *, progress=0.0, **_):
         clipped, _none = clipping.update(updates, clipping.init(params), params)
         found = [part.update(clipped, s, params) for part, s in zip(used, state, strict=True)]
         chosen = found[0][0]

@@ -15,8 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from consilience.core.objective import Objective
+from consilience.core.parallel import devices_mesh, placed
 from consilience.core.params import Model
 
 PROGRESS = "progress"  # in the carry: share of the run that is done, and what one epoch adds to it
@@ -58,12 +60,14 @@ class Epochs:
         decay = np.minimum(
             self.average, (1.0 + epoch * steps + np.arange(steps)) / (10.0 + epoch * steps + np.arange(steps))
         )
+        mesh = devices_mesh()
         if "program" not in self.compiled:
             self.compiled["program"] = eqx.filter_jit(self._program)
-        raw, state, mean, value = self.compiled["program"](
-            raw, state, mean, model, dict(objective.terms), dict(objective.obs),
-            {k: np.asarray(v, float) for k, v in objective.weights.items()}, order, progress, decay,
-        )  # fmt: skip
+        objective_parts = (model, dict(objective.terms), dict(objective.obs))
+        weights = {k: np.asarray(v, float) for k, v in objective.weights.items()}
+        whole = placed((raw, state, mean, *objective_parts, weights, progress, decay), mesh)
+        split = placed(order, mesh, None, "data") if mesh is not None and size % mesh.size == 0 else placed(order, mesh)
+        raw, state, mean, value = self.compiled["program"](*whole[:7], split, *whole[7:])
         kept = {**stored("moments", state), **stored("average", mean)}
         return jax.device_get(raw), kept, float(value)
 
@@ -82,7 +86,12 @@ class Epochs:
             return (raw, state, mean), value
 
         (raw, state, mean), values = jax.lax.scan(step, (raw, state, mean), (order, progress, decay))
-        return raw, state, mean, jnp.mean(values)
+        mesh = devices_mesh()
+        out = raw, state, mean, jnp.mean(values)
+        if mesh is None:
+            return out
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, everywhere), out)
 
 
 def stored(name: str, tree: Any) -> dict[str, np.ndarray]:

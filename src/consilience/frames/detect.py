@@ -173,7 +173,7 @@ def _cost(evidence: Evidence, e: float, f: float, r: float, known_total: bool, h
     if has_energy and known_total and evidence.total:
         cost += 3.0 if abs(math.log(evidence.total * e / HARTREE)) > _LOG_TOTAL else 0.0
     if evidence.slope is not None and evidence.slope.is_clear:
-        limit = _LOG_SLOPE if evidence.slope.count >= 10 else 2 * _LOG_SLOPE
+        limit = max(_LOG_SLOPE, evidence.slope.tolerance)
         cost += 3.0 if abs(math.log(abs(evidence.slope.value) * e / (f * r))) > limit else 0.0
     if has_forces and evidence.stiffness:
         off = abs(math.log(abs(evidence.stiffness) * f))
@@ -224,18 +224,15 @@ def _consistency(raw: Raw, keys: Mapping[str, Key], evidence: Evidence) -> list[
                 out.append(Finding("warn", what, raw.path, _reasons(evidence), fix="check the units"))
                 break
     slope = evidence.slope
-    aligned_and_small = raw.pbc is None and (raw.numbers > 0).sum(1).max() <= 5
-    limit = 0.12 if aligned_and_small else 0.45  # small molecules have nearer neighbours
-    if slope is not None and slope.count >= 12 and slope.misses > limit and not slope.is_clear:
+    if slope is not None and slope.count >= 12 and slope.misses > 0.33 and not slope.is_clear:
         what = "energies and forces are not consistent: energy differences of near frames do not follow the forces"
-        found = f"they miss the work of the forces by {slope.misses:.2g} times its uncertainty ({slope.count} pairs)"
+        found = f"they miss the work of the forces by {100 * slope.misses:.0f} % of both ({slope.count} pairs)"
         fix = "do energies and forces belong to the same frames, in the same order?"
-        return [*out, Finding("warn", what, raw.path, found, "below a tenth, or 0.3 for floppy molecules", fix)]
+        return [*out, Finding("warn", what, raw.path, found, "below 20 %", fix)]
     if slope is None or not slope.is_clear or "energy" not in keys or "forces" not in keys:
         return out
     value = abs(slope.value) * keys["energy"].factor / (keys["forces"].factor * keys["positions"].factor)
-    tolerance = 0.05 + 1.5 * slope.spread / math.sqrt(max(1.0, slope.count / 4))
-    if abs(value - 1.0) <= (tolerance if slope.count >= 10 else max(tolerance, 0.3)):
+    if abs(math.log(value)) <= slope.tolerance:
         return out
     counts = (raw.numbers > 0).sum(1)
     hint = ""
@@ -247,7 +244,7 @@ def _consistency(raw: Raw, keys: Mapping[str, Key], evidence: Evidence) -> list[
         hint = " (forces half of what they should be)"
     elif abs(value - 1.89) < 0.06:
         hint = " (forces per bohr?)"
-    what = f"energies and forces are not consistent: the forces are off by a factor of {1 / value:.3g}{hint}"
+    what = f"energies and forces are not consistent: the forces are off by a factor of {1 / value:.2g}{hint}"
     found = f"energy differences of near frames / work of the forces: slope {value:.3g} ({slope.count} pairs)"
     fix = "check units, and that both are of the same method"
     return [*out, Finding("warn", what, raw.path, found, "slope 1", fix)]

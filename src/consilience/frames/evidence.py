@@ -10,6 +10,7 @@ from consilience.frames.elements import ATOM_ENERGY, COVALENT, NOBLE
 from consilience.frames.geometry import Pairs, bonded, distances, near_pairs
 
 _SAMPLE = 300  # frames looked at
+REACH = 0.3  # Å
 # Harmonic stretching constants, eV/Å² (textbook values: C-H 5.0, N-H 6.5, O-H 7.8 mdyn/Å, ...); the median is compared
 _STRETCH_H = {5: 21.0, 6: 31.0, 7: 41.0, 8: 49.0, 9: 60.0, 14: 17.0, 15: 19.0, 16: 26.0, 17: 32.0}
 _STRETCH = 55.0  # any other bond, within a factor of about 3
@@ -17,11 +18,11 @@ _STRETCH = 55.0  # any other bond, within a factor of about 3
 
 @dataclass(frozen=True)
 class Slope:
-    """Energy differences of near frames divided by the work of the mean forces; `spread`: median relative error.
+    """Energy differences of near frames (no atom moves by more than REACH) divided by the work of the mean forces.
 
-    1 where energies and forces belong together; -1 where the forces are gradients. `count`: pairs. `misses`: median of
-    |difference - slope * work| over |slope| times what the forces of both ends disagree about the work; below 0.1 for
-    near pairs, 0.3 for far ones.
+    1 where energies and forces belong together; -1 where the forces are gradients. `spread`: relative width of the
+    middle 60 % of the ratios, weighted by work. `count`: pairs. `misses`: median misfit over the medians of both sides,
+    below 0.25 for thermal frames of small molecules, above 0.35 where energies and forces are of different frames.
     """
 
     value: float
@@ -32,7 +33,12 @@ class Slope:
     @property
     def is_clear(self) -> bool:
         """Whether a factor can be read from it."""
-        return self.count >= 3 and self.spread < 0.2
+        return self.count >= 3 and self.spread < 0.3
+
+    @property
+    def tolerance(self) -> float:
+        """How far the logarithm of a clear slope may be from what is true: anharmonic motion, few frames."""
+        return float(np.log1p(max(0.05, 1.2 * self.spread + 1.0 / np.sqrt(self.count))))
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ def gather(numbers, x, energy, forces, cell=None, pbc=None, length_factor: float
         if r is not None and length:  # overlapping atoms are an error of their own
             radii = np.maximum(COVALENT[numbers[near]], 0.1)
             usable[near] &= (r / (radii[:, :, None] + radii[:, None, :])).min((1, 2)) > 0.4 * length
-        slope = fit_slope(near_pairs(numbers, x, forces, usable, cell, pbc), energy)
+        slope = fit_slope(near_pairs(numbers, x, forces, usable, cell, pbc), energy, factor)
     total = None
     if energy is not None:
         total = _total(numbers, energy)
@@ -114,34 +120,34 @@ def _total(numbers: np.ndarray, energy: np.ndarray) -> float | None:
     return float(np.median(ratio)) if len(ratio) else None
 
 
-def fit_slope(pairs: list[Pairs], energy: np.ndarray) -> Slope | None:
-    """Robust (least absolute deviations) slope of energy differences on work, from the nearer half of many pairs."""
-    rise, work, bend = [], [], []
+def fit_slope(pairs: list[Pairs], energy: np.ndarray, factor: float = 1.0) -> Slope | None:
+    """Robust (least absolute deviations) slope of energy differences on work; `factor`: of positions to Å."""
+    rise, work = [], []
     for p in pairs:
-        keep = p.rmsd <= np.median(p.rmsd) if len(p.a) > 40 else np.ones(len(p.a), bool)
+        keep = np.linalg.norm(p.moved, axis=2).max(1) * factor < REACH
         rise.append((energy[p.b] - energy[p.a])[keep])
         work.append(-(p.force * p.moved).sum((1, 2))[keep])
-        bend.append(p.bend[keep])
     if not rise:
         return None
-    de, w, b = np.concatenate(rise), np.concatenate(work), np.concatenate(bend)
+    de, w = np.concatenate(rise), np.concatenate(work)
     good = np.isfinite(de) & np.isfinite(w) & (w != 0)
-    de, w, b = de[good], w[good], b[good]
+    de, w = de[good], w[good]
     if len(w) < 1:
         return None
-    value = weighted_median(de / w, np.abs(w))
+    ratio, weight = de / w, np.abs(w)
+    value = weighted_median(ratio, weight)
     if value == 0.0:
         return Slope(0.0, np.inf, len(w))
-    misses = float(np.median(np.abs(de - value * w) / (abs(value) * b + 1e-12)))
-    spread = weighted_median(np.abs(de / (value * w) - 1.0), np.abs(w))
-    return Slope(value, spread, len(w), misses)
+    spread = (weighted_median(ratio, weight, 0.8) - weighted_median(ratio, weight, 0.2)) / abs(value)
+    sides = np.median(np.abs(de)) + np.median(np.abs(value * w))
+    return Slope(value, spread, len(w), float(np.median(np.abs(de - value * w)) / sides) if sides > 0 else 0.0)
 
 
-def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    """The value at which half of the weight is reached."""
+def weighted_median(values: np.ndarray, weights: np.ndarray, part: float = 0.5) -> float:
+    """The value at which half of the weight (or another part of it) is reached."""
     order = np.argsort(values)
     total = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(total, 0.5 * total[-1])])
+    return float(values[order][min(np.searchsorted(total, part * total[-1]), len(order) - 1)])
 
 
 def _stiffness(r, x, numbers, forces, factor: float) -> tuple[float | None, bool]:

@@ -15,6 +15,7 @@ from consilience.frames.raw import COUNTED, Raw, at, frames_at
 
 OVERLAP, CLOSE = 0.3, 0.55  # times the sum of covalent radii
 LONELY = 100.0  # Å to the nearest neighbour
+_SOFT = 10.0  # eV/Å²
 Z_ENERGY = 12.0  # robust standard deviations
 _LABELS = ("energy", "forces", "dipole", "charges", "total_charge", "stress", "esp", "esp_xyz", "momenta")
 
@@ -228,6 +229,7 @@ def _energies(frames: Frames, raw: Raw, sound: np.ndarray) -> list[Finding]:
     out: list[Finding] = []
     z = np.zeros(len(e))
     off = np.zeros(len(e))
+    least = np.ones(len(e))
     judged = 0
     for group in _groups(frames, rows) if len(rows) else ():
         if len(group) < 4:
@@ -244,7 +246,12 @@ def _energies(frames: Frames, raw: Raw, sound: np.ndarray) -> list[Finding]:
         off[group] = values - np.median(values)
         scale = 1.4826 * np.median(np.abs(off[group])) + 1e-9
         z[group] = np.abs(off[group]) / scale
-    few = _apart(np.flatnonzero((z > Z_ENERGY) & (np.abs(off) > 1.0)), np.abs(off))
+        if len(group) < 20:  # of few frames one may be hot: more than thermal motion at 2000 K gives
+            least[group] = np.maximum(1.0, frames.natoms[group])
+        if frames.forces is not None:  # a hot frame has large forces: F² / 2k with a soft k
+            hot = 3.0 * (frames.forces[group] ** 2).sum((1, 2)) / (2 * _SOFT)
+            least[group] = np.where(np.isfinite(hot), np.maximum(1.0, hot), least[group])
+    few = _apart(np.flatnonzero((z > Z_ENERGY) & (np.abs(off) > least)), np.abs(off))
     if len(few) and len(few) <= max(1, 0.05 * judged, judged // 4 if judged < 30 else 0):
         worst = int(few[np.argmax(np.abs(off[few]))])
         what = f"energy outlier(s): {len(few)} frame(s) far from the others"
@@ -376,7 +383,7 @@ def _open(frames: Frames, rows: np.ndarray) -> np.ndarray:
 def _misfits(frames: Frames, raw: Raw, evidence: Evidence, sound: np.ndarray) -> list[Finding]:
     """Frames whose energy does not follow from those of all near frames and the forces between, where the rest does."""
     slope = evidence.slope
-    if frames.energy is None or frames.forces is None or slope is None or slope.misses > 0.1 or slope.count < 8:
+    if frames.energy is None or frames.forces is None or slope is None or slope.misses > 0.15 or slope.count < 8:
         return []
     e = frames.energy
     usable = sound & np.isfinite(e) & np.isfinite(frames.forces).all((1, 2))

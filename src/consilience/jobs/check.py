@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from consilience.core.checks import Check
 from consilience.core.errors import Finding, InputError
 from consilience.files import Kind, archive_findings, read_bytes, recognise
 from consilience.frames.frames import Frames
@@ -71,11 +72,14 @@ class CheckResult:
 
     files: tuple[FileReport, ...]
     wall_s: float
+    checks: tuple[Check, ...] = ()  # of models
 
     @property
     def exit_status(self) -> int:
-        """0, or 2 where any file has an error."""
-        return 2 if any(r.level == "error" for r in self.files) else 0
+        """0, 2 where any file has an error, 3 where a law does not hold for a model."""
+        if any(r.level == "error" for r in self.files):
+            return 2
+        return 0 if all(c.passed for c in self.checks) else 3
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -83,7 +87,7 @@ class CheckResult:
         return {
             "schema": 1,
             "verb": "check",
-            "status": "failed" if self.exit_status else "ok",
+            "status": {0: "ok", 2: "failed", 3: "checks_failed"}[self.exit_status],
             "warnings": [str(f) for r in self.files for f in r.findings if f.level == "warn"],
             "seed": 0,
             "wall_s": self.wall_s,
@@ -92,7 +96,7 @@ class CheckResult:
             "gradients": None,
             "scores": {},
             "files": [r.as_dict() for r in self.files],
-            "checks": [],
+            "checks": [c.as_dict() for c in self.checks],
         }
 
 
@@ -130,7 +134,28 @@ def check(
             r.findings += restraints
     if relaxation:
         _relaxation(relaxation, [r for r in reports if isinstance(r.content, Structure)])
-    return CheckResult(tuple(reports), round(time.perf_counter() - start, 3))
+    checks = [c for r in reports if r.kind == "model" and r.level != "error" for c in _prove(r)]
+    return CheckResult(tuple(reports), round(time.perf_counter() - start, 3), tuple(checks))
+
+
+def _prove(model: FileReport) -> list[Check]:
+    """Every law on every member of a model; what cannot be loaded is a finding."""
+    from consilience.jobs.check_model import card_of, molecule_of
+    from consilience.jobs.runtime import prepare_jax
+    from consilience.potentials.bundle import load_bundle
+
+    prepare_jax()
+    try:
+        loaded = load_bundle(model.file)
+        molecule = molecule_of(dict(loaded.info))
+    except InputError as err:
+        model.findings.append(err.finding)
+        return []
+    if molecule is None:
+        fix = "train the model again"
+        model.findings.append(Finding("warn", "the model keeps no molecule to be tested on", model.file, fix=fix))
+        return []
+    return card_of(loaded, molecule)[0]
 
 
 def _report(
@@ -177,9 +202,10 @@ def _report(
 def _other(path: str, kind: Kind) -> list[Finding]:
     """Findings on files that are neither models nor reflections; the safe part of reading is done for all of them."""
     if kind == "model":
+        from consilience.jobs.bundle import inspect_safetensors
+
         weights = sorted(Path(path).glob("*.safetensors"))
-        found = [f for w in weights for f in _other(str(w), "safetensors") if "not supported" not in f.what]
-        return [*found, _unsupported(path, kind)]
+        return [f for w in weights for f in inspect_safetensors(read_bytes(w), str(w))]
     if kind in ("yaml", "json"):
         from consilience.jobs.config import load_config
 

@@ -111,3 +111,30 @@ class RelaxationOptions:
     without: tuple[str, ...] = ()
     exclude: tuple[int, ...] = ()
     field: float | None = None  # MHz of 1H, for files that do not say it
+
+
+@dataclass(frozen=True)
+class FrameOptions:
+    """How molecular frames are read: names of arrays by quantity, and the units of files that do not say them."""
+
+    keys: dict[str, str] = field(default_factory=dict)
+    units: str | None = None
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Everything that `consil train` can be told about a potential of molecules; None: the recipe of the model."""
+
+    model: Literal["physnet", "physnet+dcm", "equivariant"] = "equivariant"
+    config: Path | None = None
+    settings: tuple[str, ...] = ()  # key=value, over the configuration
+    valid: str = "0.05"  # share of the frames, or a file
+    free: str | None = None  # a file, or values of a label of the frames
+    epochs: int | None = None
+    minutes: float | None = None
+    batch: int | None = None
+    precision: Literal[32, 64] = 32
+    ensemble: int = 1
+    e0s: str | None = None  # energies of the elements, "H=-13.6,O=-2043"
+    charge: float | None = None  # e, of all frames that do not say theirs
+    frames: FrameOptions = field(default_factory=FrameOptions)

@@ -8,13 +8,16 @@ from pathlib import Path
 
 
 def prepare_jax() -> None:
-    """Float64, the XLA guard, and the compilation cache in a private folder of the user's."""
+    """Float64, the XLA guard, other processes of the run, and the compilation cache in a private folder."""
     from consilience._xla import guard
 
     guard()
     import jax
 
+    from consilience.core.parallel import join_processes
+
     jax.config.update("jax_enable_x64", True)
+    join_processes()
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         cache = root / "consilience" / "xla"

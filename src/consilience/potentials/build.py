@@ -20,7 +20,8 @@ class Architecture:
     """What a potential is made of. Lengths in Å; `species` are atomic numbers in rising order.
 
     `layers`: interactions of the equivariant network, modules of PhysNet. `sites`: distributed charges near each atom
-    (0: charges on the atoms). `electrostatics`: whether the charges (or sites) have a Coulomb energy.
+    and `site_pairs` of them
+    (no sites: charges on the atoms). `electrostatics`: whether the charges (or sites) have a Coulomb energy.
     """
 
     network: Literal["physnet", "equivariant"]
@@ -31,7 +32,8 @@ class Architecture:
     l_max: int = 1
     radial_size: int = 20
     sites: int = 0
-    reach: float = 0.6
+    site_pairs: int = 2
+    reach: float = 1.0
     repulsion: bool = True
     electrostatics: bool = False
     coulomb_cutoff: float = 12.0
@@ -43,9 +45,9 @@ PRESETS: dict[str, dict] = {
     },
     "physnet+dcm": {
         "network": "physnet", "cutoff": 6.0, "features": 128, "layers": 5, "radial_size": 64, "electrostatics": True,
-        "sites": 3,
+        "sites": 4,
     },
-    "equivariant": {"network": "equivariant", "sites": 3},
+    "equivariant": {"network": "equivariant", "sites": 4},
 }  # fmt: skip
 
 
@@ -71,7 +73,7 @@ def build(architecture: Architecture, offsets=None, scale: float = 1.0, seed: in
     if a.sites:
         width = None if a.network == "physnet" else a.features
         charges = distributed_charges(
-            rng, a.species, sites=a.sites, reach=a.reach, features=width, cutoff=min(a.cutoff, 5.0)
+            rng, a.species, sites=a.sites, pairs=a.site_pairs, reach=a.reach, features=width, cutoff=min(a.cutoff, 5.0)
         )
     return Potential(
         network,

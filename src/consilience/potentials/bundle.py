@@ -146,7 +146,7 @@ def _architecture(said: Any, where: Path) -> Architecture:
 
 LIMITS = {
     "cutoff": (1.0, 20.0), "features": (4, 1024), "layers": (1, 12), "l_max": (1, 3), "radial_size": (4, 256),
-    "sites": (0, 12), "reach": (0.0, 2.0), "coulomb_cutoff": (2.0, 1e3),
+    "sites": (0, 12), "site_pairs": (0, 12), "reach": (0.0, 2.0), "coulomb_cutoff": (2.0, 1e3),
 }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from consilience.potentials.scores import predicted
 from consilience.potentials.weights import split
 
 MAX_EPOCHS = 100_000
+CHECKPOINT_EVERY = 20.0  # seconds
 FLOOR = {"energy": 1e-5, "forces": 1e-4, "dipole": 1e-5, "charges": 1e-4, "esp": 1e-5}  # of the scales, in their units
 
 
@@ -119,7 +120,7 @@ def train(
         (stage,) * count,
         prepare=prepare,
         checkpoint=checkpoint,
-        checkpoint_every=20.0,
+        checkpoint_every=CHECKPOINT_EVERY,
         resume=resume,
         callbacks=[lambda record, state: callback(record)],
     )

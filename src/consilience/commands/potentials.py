@@ -1,0 +1,90 @@
+"""consil train, consil evaluate and consil predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from consilience.commands.common import finish, frame_keys, frame_options, run, run_options
+from consilience.jobs.options import FrameOptions, TrainOptions
+
+MODELS = ("physnet", "physnet+dcm", "equivariant")
+LATER = ("allegro", "prior", "hybrid")
+
+
+@click.command()
+@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DATA...")
+@click.option("--model", type=click.Choice([*MODELS, *LATER]), default="equivariant", show_default=True,
+              help="Kind of potential.")  # fmt: skip
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Recipe (YAML).")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One key of the recipe (repeatable).")
+@click.option("--valid", "--val-fraction", "--valid-fraction", default="0.05", show_default=True,
+              metavar="SHARE|FILE", help="Frames to steer by.")  # fmt: skip
+@click.option("--free", metavar="NAME,...|FILE", help="Frames that are only scored: a file, or values of a label.")
+@click.option("--epochs", "--max-epochs", "--max-num-epochs", type=click.IntRange(min=1), help="Passes over the data.")
+@click.option("--batch", "--batch-size", type=click.IntRange(min=1), help="Frames in a step.")
+@click.option("--time", "minutes", type=click.FloatRange(min=0.01), metavar="MINUTES", help="Wall time to train.")
+@click.option("--precision", type=click.Choice(["32", "64"]), default="32", show_default=True, help="Of the weights.")
+@click.option("--ensemble", type=click.IntRange(1, 64), default=1, show_default=True, help="Members, for uncertainty.")
+@click.option("--e0s", "--E0s", metavar="H=X,...", help="Energies of the elements, eV (default: least squares).")
+@click.option("--charge", type=float, metavar="E", help="Total charge of frames that do not say it.")
+@frame_options
+@run_options
+def train(data: tuple[Path, ...], **given: Any) -> int:
+    """Train a potential on molecular frames, prove it, and write it with its errors."""
+    if given["model"] in LATER:
+        raise click.UsageError(f"--model {given['model']} is for beads, which this version does not train yet")
+    options = TrainOptions(
+        model=given["model"],
+        config=given["config"],
+        settings=given["settings"],
+        valid=given["valid"],
+        free=given["free"],
+        epochs=given["epochs"],
+        minutes=given["minutes"],
+        batch=given["batch"],
+        precision=64 if given["precision"] == "64" else 32,
+        ensemble=given["ensemble"],
+        e0s=given["e0s"],
+        charge=given["charge"],
+        frames=FrameOptions(frame_keys(given), given["units"]),
+    )
+    how = run(given)
+
+    from consilience.jobs.train import train as job
+
+    return finish(job(data, options=options, run=how), given["json_"])
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DATA...")
+@frame_options
+@run_options
+def evaluate(model: Path, data: tuple[Path, ...], **given: Any) -> int:
+    """Score a MODEL on DATA it has not seen."""
+    how = run(given)
+
+    from consilience.jobs.evaluate import evaluate as job
+
+    frames = FrameOptions(frame_keys(given), given["units"])
+    return finish(job(model, data, frames=frames, run=how), given["json_"])
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DATA...")
+@click.option("--format", "form", type=click.Choice(["extxyz", "npz"]), default="extxyz", show_default=True,
+              help="Of the predictions.")  # fmt: skip
+@frame_options
+@run_options
+def predict(model: Path, data: tuple[Path, ...], **given: Any) -> int:
+    """Energies, forces, charges, dipoles and potentials of a MODEL for every frame of DATA."""
+    how = run(given)
+
+    from consilience.jobs.predict import predict as job
+
+    frames = FrameOptions(frame_keys(given), given["units"])
+    return finish(job(model, data, form=given["form"], frames=frames, run=how), given["json_"])

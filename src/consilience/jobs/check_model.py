@@ -1,0 +1,112 @@
+"""consil check of a model: every law it must obey, its dynamics, and its smoothness where molecules are symmetric."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from consilience.core.checks import Check
+from consilience.frames.frames import Frames
+
+NVE_STEPS, NVE_DT = 2000, 0.5  # at the longest time step, fs
+TEMPERATURE = 300.0
+
+
+def reference_molecule(frames: Frames) -> Any:
+    """The frame of lowest energy (or smallest forces) as what a model is tested on."""
+    from consilience.potentials.invariants import Molecule
+
+    sizes = frames.natoms
+    pick = np.arange(len(frames))[sizes == np.median(sizes).astype(int)]
+    pick = pick if pick.size else np.arange(len(frames))
+    if frames.energy is not None and np.isfinite(frames.energy[pick]).any():
+        i = int(pick[np.nanargmin(frames.energy[pick])])
+    elif frames.forces is not None:
+        i = int(pick[np.nanargmin(np.abs(frames.forces[pick]).max((1, 2)))])
+    else:
+        i = int(pick[0])
+    n = int(sizes[i])
+    charge = 0.0 if frames.total_charge is None else float(np.nan_to_num(frames.total_charge[i]))
+    return Molecule(np.asarray(frames.numbers[i, :n], np.int32), np.asarray(frames.positions[i, :n], float), charge)
+
+
+def card_of(model: Any, molecule: Any, *, steps: int = NVE_STEPS) -> tuple[list[Check], dict[str, Any]]:
+    """All checks of the first member of a model, and figures that are measured without a tolerance."""
+    from consilience.potentials.invariants import prove
+
+    potential = model.potential
+    checks = prove(potential, molecule)
+    more, measured = _dynamics(potential, molecule, steps)
+    return [*checks, *more], measured
+
+
+def _dynamics(potential: Any, molecule: Any, steps: int) -> tuple[list[Check], dict[str, Any]]:
+    """A relaxed start, its Hessian by differentiation against differences, then constant-energy dynamics."""
+    import gemmi
+
+    from consilience.core.errors import InputError, RunError
+    from consilience.md.optimise import optimise
+    from consilience.md.simulate import simulate
+    from consilience.md.vibrations import check_hessian
+    from consilience.potentials.molecule import molecule_energy
+    from consilience.potentials.weights import cast
+
+    double = molecule_energy(cast(potential, np.float64), molecule.numbers, molecule.charge)
+    masses = np.array([gemmi.Element(int(z)).weight for z in molecule.numbers])
+    try:
+        relaxed = optimise(double, molecule.positions)
+    except (InputError, RunError) as err:
+        return [Check("relaxed geometry", float("inf"), 1e-5, str(err))], {}
+    out = [Check("relaxed geometry", relaxed.max_force, 1e-5, "largest force, eV/Å")]
+    fine, coarse = check_hessian(double, relaxed.positions, masses)
+    about = "largest difference of a frequency from that by differences of forces, cm^-1"
+    out.append(Check("Hessian at the minimum, 0.002 Å", fine.max_cm1, 2.0, about))
+    out.append(Check("Hessian at the minimum, 0.01 Å", coarse.max_cm1, 20.0, about))
+    rms, drifts, stable = {}, {}, True
+    for dt in (NVE_DT, NVE_DT / 2, NVE_DT / 4):
+        run = simulate(
+            double, relaxed.positions, masses, steps=round(steps * NVE_DT / dt), dt=dt, ensemble="nve",
+            temperature=2 * TEMPERATURE, every=max(1, round(4 * NVE_DT / dt)), seed=1, replicas=2,
+        )  # fmt: skip
+        stable &= run.status == "ok"
+        if run.conservation is None or not stable:
+            break
+        rms[dt], drifts[dt] = run.conservation.rms, run.conservation.drift
+    measured = {"nve_rms_mev_atom": rms, "nve_drift_mev_atom_ps": drifts, "temperature_k": TEMPERATURE}
+    measured = {k: {str(a): b for a, b in v.items()} if isinstance(v, dict) else v for k, v in measured.items()}
+    out.append(Check("constant-energy dynamics is stable", 0.0 if stable else 1.0, 0.5, f"{steps * NVE_DT / 1e3} ps"))
+    if stable and len(rms) == 3:
+        ratio = rms[NVE_DT] / max(rms[NVE_DT / 4], 1e-12)
+        about = "spread of the energy at dt over dt/4; 16 for true forces, 1 for others"
+        out.append(Check("energy spread falls as dt²", ratio, 24.0, about, least=7.0))
+        out.append(Check("energy drift", abs(drifts[NVE_DT / 4]), 1e-2, "meV/atom/ps at the shortest time step"))
+        out.append(_reversal(double, relaxed.positions, masses))
+    return out, measured
+
+
+def _reversal(energy: Any, x: np.ndarray, masses: np.ndarray) -> Check:
+    """1000 steps forth, and back with reversed velocities."""
+    from consilience.md.simulate import simulate
+
+    forth = simulate(energy, x, masses, steps=1000, dt=NVE_DT, every=1000, seed=2, temperature=2 * TEMPERATURE)
+    last = forth.trajectory
+    back = simulate(
+        energy, last.positions[0, -1], masses, steps=1000, dt=NVE_DT, every=1000, velocities=-last.velocities[0, -1]
+    )
+    error = float(np.abs(back.trajectory.positions[0, -1] - x).max())
+    return Check("1000 steps forth and back", error, 1e-8, "Å")
+
+
+def molecule_of(info: dict[str, Any]) -> Any | None:
+    """The molecule that a model keeps for its own checks, or None."""
+    from consilience.potentials.invariants import Molecule
+
+    said = info.get("reference")
+    if not isinstance(said, dict):
+        return None
+    numbers, positions = np.asarray(said.get("numbers"), np.int32), np.asarray(said.get("positions"), float)
+    if numbers.ndim != 1 or positions.shape != (len(numbers), 3) or not np.isfinite(positions).all():
+        return None
+    return replace(Molecule(numbers, positions), charge=float(said.get("charge", 0.0)))
