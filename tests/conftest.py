@@ -51,3 +51,11 @@ def data_dir() -> Path:
     if not path.is_dir():
         pytest.skip(f"real data not found at {path} (set CONSIL_DATA)")
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Path:
+    """Folder of a small potential of formaldehyde, fitted to the built-in frames; kept between runs of the tests."""
+    from .tiny_model import folder_of_tiny_model
+
+    return folder_of_tiny_model(Path(_private_cache()).parent / "test-models")

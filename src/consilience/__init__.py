@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from consilience.core.conformance import check_term
     from consilience.core.errors import InputError, RunError
     from consilience.core.gradcheck import check_gradients
+    from consilience.forces import forces_from
     from consilience.frames.read import read_frames
+    from consilience.model import load_model
     from consilience.structure.read import read_structure
-    from consilience.verbs import check, refine, relaxation, tour
+    from consilience.verbs import check, export, optimize, refine, relaxation, simulate, spectrum, tour
     from consilience.xray.read import read_reflections
 
 _HOMES = {
@@ -26,7 +28,13 @@ _HOMES = {
     "check": "verbs",
     "refine": "verbs",
     "relaxation": "verbs",
+    "simulate": "verbs",
+    "optimize": "verbs",
+    "spectrum": "verbs",
+    "export": "verbs",
     "tour": "verbs",
+    "load_model": "model",
+    "forces_from": "forces",
 }
 _PARTS = ("core", "nmr", "structure", "xray")
 __all__ = [
@@ -36,12 +44,18 @@ __all__ = [
     "check_gradients",
     "check_term",
     "core",
+    "export",
+    "forces_from",
+    "load_model",
     "nmr",
+    "optimize",
     "read_frames",
     "read_reflections",
     "read_structure",
     "refine",
     "relaxation",
+    "simulate",
+    "spectrum",
     "structure",
     "tour",
     "xray",

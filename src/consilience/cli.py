@@ -20,6 +20,10 @@ HOMES = {
     "train": "potentials",
     "evaluate": "potentials",
     "predict": "potentials",
+    "simulate": "dynamics",
+    "optimize": "dynamics",
+    "spectrum": "dynamics",
+    "export": "dynamics",
     "tour": "guided",
 }
 

@@ -8,12 +8,17 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from consilience.jobs.dynamics_options import ExportOptions, OptimizeOptions, SimulateOptions, SpectrumOptions
 from consilience.jobs.options import RefineOptions, RelaxationOptions, RunOptions, residue_numbers, user_weights
 
 if TYPE_CHECKING:
     from consilience.jobs.check import CheckResult
+    from consilience.jobs.export import ExportResult
+    from consilience.jobs.optimize import OptimizeResult
     from consilience.jobs.refine import RefineResult
     from consilience.jobs.relaxation import RelaxationResult
+    from consilience.jobs.simulate import SimulateResult
+    from consilience.jobs.spectrum import SpectrumResult
     from consilience.jobs.tour import TourResult
 
 PathLike = str | Path
@@ -91,6 +96,101 @@ def check(
         make_free=make_free,
         units=units,
         keys=keys,
+    )
+
+
+def simulate(
+    model: PathLike,
+    start: PathLike,
+    *,
+    output: PathLike | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    say: Callable[[str], None] | None = None,
+    **options: Any,
+) -> SimulateResult:
+    """Molecular dynamics with a model; `consil simulate`.
+
+    `options`: those of the command with underscores, e.g. ensemble="nvt", steps=20000, temperature=350 (fields of
+    `SimulateOptions`). The result's `observables` has the columns of observables.csv as arrays. An unstable run has
+    summary["stable"] False. Raises InputError, RunError; TypeError for an unknown option.
+    """
+    from consilience.jobs.simulate import simulate as job
+
+    _known("simulate", options, [f.name for f in fields(SimulateOptions)])
+    return job((model, start), options=SimulateOptions(**options), run=_run(output, seed, overwrite, resume, say))
+
+
+def optimize(
+    model: PathLike,
+    start: PathLike,
+    *,
+    output: PathLike | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    say: Callable[[str], None] | None = None,
+    **options: Any,
+) -> OptimizeResult:
+    """Relaxed geometry of a start with a model; `consil optimize`.
+
+    `options`: those of the command with underscores, e.g. fmax=1e-5 (fields of `OptimizeOptions`). The result has
+    `positions` (n, 3) Å, `path` and `energies`. Raises InputError, RunError; TypeError for an unknown option.
+    """
+    from consilience.jobs.optimize import optimize as job
+
+    _known("optimize", options, [f.name for f in fields(OptimizeOptions)])
+    return job((model, start), options=OptimizeOptions(**options), run=_run(output, seed, overwrite, resume, say))
+
+
+def spectrum(
+    model: PathLike,
+    start: PathLike,
+    *,
+    output: PathLike | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    say: Callable[[str], None] | None = None,
+    **options: Any,
+) -> SpectrumResult:
+    """Harmonic frequencies, infrared intensities and spectra of dynamics; `consil spectrum`.
+
+    `options`: those of the command with underscores, e.g. md=40000, reference="harmonic.json" (fields of
+    `SpectrumOptions`). The result has `vibrations` and `dynamic`. Raises InputError, RunError; TypeError for an unknown
+    option.
+    """
+    from consilience.jobs.spectrum import spectrum as job
+
+    options = {k: Path(v) if k in ("trajectory", "reference") and v is not None else v for k, v in options.items()}
+    _known("spectrum", options, [f.name for f in fields(SpectrumOptions)])
+    return job((model, start), options=SpectrumOptions(**options), run=_run(output, seed, overwrite, resume, say))
+
+
+def export(
+    model: PathLike,
+    start: PathLike | None = None,
+    *,
+    output: PathLike | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    say: Callable[[str], None] | None = None,
+    **options: Any,
+) -> ExportResult:
+    """A model for another engine, tested; `consil export`.
+
+    `options`: to="ase" or "openmm", charge (fields of `ExportOptions`). Raises InputError, RunError; TypeError for an
+    unknown option.
+    """
+    from consilience.jobs.export import export as job
+
+    _known("export", options, [f.name for f in fields(ExportOptions)])
+    return job(
+        (model,) if start is None else (model, start),
+        options=ExportOptions(**options),
+        run=_run(output, seed, overwrite, resume, say),
     )
 
 

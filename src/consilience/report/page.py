@@ -148,7 +148,8 @@ class Viewer:
     """The model (cartoon, ligands and ions as sticks and spheres) with its maps; one per page.
 
     `color_by`: one or several of "b" (B factor), "chain", "element", "secondary" or Coloring; the reader chooses.
-    `arrows` stand in the model while the whole of it is shown; their switch is called `arrows_label`.
+    `arrows` stand in the model while the whole of it is shown; their switch is called `arrows_label`. `hydrogens`: show
+    hydrogen atoms too, as for a small molecule.
     """
 
     structure_text: str
@@ -159,6 +160,7 @@ class Viewer:
     title: str = "Model and density"
     arrows: tuple[Arrow, ...] = ()
     arrows_label: str = "Axes"
+    hydrogens: bool = False
 
 
 @dataclass(frozen=True)

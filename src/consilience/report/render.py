@@ -252,6 +252,7 @@ def _viewer_data(viewer: Viewer) -> dict[str, Any]:
     chosen = viewer.color_by if isinstance(viewer.color_by, tuple) else (viewer.color_by,)
     return {
         "format": viewer.format,
+        "hydrogens": viewer.hydrogens,
         "structure": _packed(viewer.structure_text.encode("utf-8")),
         "maps": [_map_data(m) | {"data": m.volume.base64()} for m in viewer.maps],
         "arrows": [_arrow_data(a) for a in viewer.arrows],

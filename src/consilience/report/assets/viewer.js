@@ -62,7 +62,7 @@
     function paper() { return getComputedStyle(document.documentElement).getPropertyValue("--surface").trim(); }
     var still = matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 1;
     var view = $3Dmol.createViewer(stage, { backgroundColor: paper(), antialias: true, cartoonQuality: 6, disableFog: false });
-    var model = view.addModel(text, data.format === "cif" ? "mcif" : "pdb", { doAssembly: false, noSecondaryStructure: false });
+    var model = view.addModel(text, data.format === "cif" ? "mcif" : "pdb", { doAssembly: false, noSecondaryStructure: false, keepH: data.hydrogens });
     var atoms = model.selectedAtoms({});
     if (!atoms.length) throw new Error("the structure holds no atoms");
     atoms.forEach(function (a) { a.chain = (a.chain || "").trim().replace(/^[.?]$/, ""); }); // a chain without a name
