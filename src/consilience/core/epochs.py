@@ -65,9 +65,11 @@ class Epochs:
             self.compiled["program"] = eqx.filter_jit(self._program)
         objective_parts = (model, dict(objective.terms), dict(objective.obs))
         weights = {k: np.asarray(v, float) for k, v in objective.weights.items()}
-        whole = placed((raw, state, mean, *objective_parts, weights, progress, decay), mesh)
+        moving = placed((raw, state, mean), mesh)
+        data = placed((*objective_parts, weights), mesh)
+        rates = placed((progress, decay), mesh)
         split = placed(order, mesh, None, "data") if mesh is not None and size % mesh.size == 0 else placed(order, mesh)
-        raw, state, mean, value = self.compiled["program"](*whole[:7], split, *whole[7:])
+        raw, state, mean, value = self.compiled["program"](*moving, *data, split, *rates)
         kept = {**stored("moments", state), **stored("average", mean)}
         return jax.device_get(raw), kept, float(value)
 

@@ -120,7 +120,7 @@ def _by_term(potential: Any, batch: Any) -> dict[str, dict[str, float]]:
 def _disagreement(found: dict[str, np.ndarray], batch: Any, info: dict[str, Any], folder: OutputFolder) -> dict:
     """How well the members' disagreement tells where forces are wrong, and how often it exceeds the card's bound."""
     spread = found["disagreement"]
-    bound = (info.get("card") or {}).get("disagreement_bound_ev_A")
+    bound = (info.get("card") or {}).get("disagreement_ev_A")
     out: dict[str, Any] = {
         "median_ev_A": float(np.median(spread)),
         "max_ev_A": float(spread.max()),

@@ -111,12 +111,13 @@ def _molecule(inside: RunOptions, place: Path) -> list[dict[str, Any]]:
     trained = train([frames], options=recipe, run=inside).summary
     model = place / "train" / "model"
     options = SpectrumOptions(reference=reference)
-    modes = spectrum(model, frames, options=options, run=replace(inside, output=place / "spectrum")).summary
+    modes = spectrum([model, frames], options=options, run=replace(inside, output=place / "spectrum")).summary
     ran = simulate(
-        model, frames, options=SimulateOptions(steps=8000), run=replace(inside, output=place / "simulate")
+        [model, frames], options=SimulateOptions(steps=8000), run=replace(inside, output=place / "simulate")
     ).summary
     true = json.loads(reference.read_text())
-    found, expected = np.array(modes["harmonic_cm1"]), np.array(true["frequencies_cm1"])[-len(modes["harmonic_cm1"]) :]
+    found = np.array(modes["harmonic_cm1"])
+    expected = np.array(true["frequencies_cm1"])[-len(found) :]
     worst = float(np.abs(found - expected).max())
     error = trained["table"]["valid"]["force_mae_mev_A"]
     failed = sum(not c["passed"] for c in trained["checks"])

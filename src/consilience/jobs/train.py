@@ -112,7 +112,7 @@ def _train(data: TrainingData, options: TrainOptions, made: Recipe, folder: Outp
         folder.log(name + ": " + ", ".join(f"{k} {v:.4g}" for k, v in row.items()))
     gradients = _gradients(model, data)
     card, checks, reference = _card(model, data, table, folder)
-    card["disagreement_bound_ev_A"] = bound
+    card["disagreement_ev_A"] = bound
     summary: dict[str, Any] = {
         "status": "ok",
         "model": options.model,
