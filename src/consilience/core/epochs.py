@@ -63,17 +63,24 @@ class Epochs:
         mesh = devices_mesh()
         if "program" not in self.compiled:
             self.compiled["program"] = eqx.filter_jit(self._program)
-        objective_parts = (model, dict(objective.terms), dict(objective.obs))
-        weights = {k: np.asarray(v, float) for k, v in objective.weights.items()}
-        moving = placed((raw, state, mean), mesh)
-        data = placed((*objective_parts, weights), mesh)
-        rates = placed((progress, decay), mesh)
-        split = placed(order, mesh, None, "data") if mesh is not None and size % mesh.size == 0 else placed(order, mesh)
-        raw, state, mean, value = self.compiled["program"](*moving, *data, split, *rates)
+        inputs = {
+            "model": model,
+            "terms": dict(objective.terms),
+            "obs": dict(objective.obs),
+            "weights": {k: np.asarray(v, float) for k, v in objective.weights.items()},
+            "progress": progress,
+            "decay": decay,
+        }
+        even = mesh is not None and size % mesh.size == 0  # each device takes its share of every batch
+        order = placed(order, mesh, None, "data") if even else placed(order, mesh)
+        raw, state, mean = placed((raw, state, mean), mesh)
+        raw, state, mean, value = self.compiled["program"](raw, state, mean, order, placed(inputs, mesh))
         kept = {**stored("moments", state), **stored("average", mean)}
         return jax.device_get(raw), kept, float(value)
 
-    def _program(self, raw, state, mean, model, terms, obs, weights, order, progress, decay):
+    def _program(self, raw, state, mean, order, inputs):
+        model, terms, obs, weights = (inputs[k] for k in ("model", "terms", "obs", "weights"))
+
         def total(raw, chosen):
             full = model.with_raw(raw)
             return sum((weights[k] * terms[k](full, chosen[k]).value for k in terms), jnp.zeros(()))
@@ -87,7 +94,9 @@ class Epochs:
             mean = jax.tree.map(lambda m, x: (decay * m + (1.0 - decay) * x).astype(x.dtype), mean, raw)
             return (raw, state, mean), value
 
-        (raw, state, mean), values = jax.lax.scan(step, (raw, state, mean), (order, progress, decay))
+        (raw, state, mean), values = jax.lax.scan(
+            step, (raw, state, mean), (order, inputs["progress"], inputs["decay"])
+        )
         mesh = devices_mesh()
         out = raw, state, mean, jnp.mean(values)
         if mesh is None:
