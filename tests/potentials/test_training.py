@@ -146,7 +146,6 @@ def test_a_loss_that_is_not_finite_ends_the_training() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="the scale of the dipole falls to nothing, and its gradient drowns that of the forces")
 def test_a_channel_that_is_learnt_first_does_not_starve_the_others() -> None:
     """The dipole of this molecule is exactly that of a constant charge, which is learnt in a few steps."""
     potential, _, _ = start()

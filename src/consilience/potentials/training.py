@@ -80,15 +80,15 @@ def train(
     solver = Epochs(move, schedule.batch, schedule.average, seed)
     count = schedule.epochs
     stage = Stage(("net",), 1, solver, phase="train", patience=schedule.patience)
-    clock = _Clock()
+    clock, spread = _Clock(), spreads(potential, work, channels)
     data = {"molecules": jax.tree.map(jax.numpy.asarray, work)}
 
     def prepare(model: Model, carry: Carry, now: Stage | None) -> Prepared:
         mean = restored("average", model.raw(["net"]), carry)
         averaged = model["net"] if mean is None else mean["net"]
         found = predicted(eqx.combine(averaged, rest), steer)
-        sigma = {c: _scale(found, steer, c) for c in known}
-        sigma |= {c: 1.0 for c in channels if c not in sigma}
+        rms = {c: _scale(found, steer, c) for c in known}
+        sigma = abreast({c: rms.get(c, spread[c]) for c in channels}, spread)
         epoch = int(carry.get("epoch", np.asarray(-1))) + 1
         kept = {**carry, "epoch": np.asarray(epoch)}
         done, width = epoch / count, 1.0 / count
@@ -103,14 +103,14 @@ def train(
         extra = {c: np.asarray(w) for c, w in schedule.weights.items()}
         term = ReferenceData(rest, arrays, extra, np.asarray(schedule.penalty))
         counts = _counts(steer, known)
-        score = sum(counts[c] * np.log(sigma[c]) for c in known) / max(sum(counts.values()), 1.0)
+        score = sum(counts[c] * np.log(rms[c]) for c in known) / max(sum(counts.values()), 1.0)
         return Prepared(
             model,
             {"molecules": term},
             data,
             kept,
             steer=float(score) if known else None,
-            scores={f"rms_{c}": sigma[c] for c in known},
+            scores={f"rms_{c}": rms[c] for c in known},
             finished=done >= 1.0 - 0.5 * width,
         )
 
@@ -129,6 +129,36 @@ def train(
     final = result.model["net"] if mean is None else mean["net"]
     sigma = {k.removeprefix("rms_"): float(v) for k, v in result.state.scores.items()}
     return Trained(eqx.combine(jax.tree.map(np.asarray, final), rest), result, sigma)
+
+
+AHEAD = 3.0  # how much more precisely than forces a channel may be weighed, both relative to their spread
+
+
+def abreast(sigma: Mapping[str, float], spread: Mapping[str, float]) -> dict[str, float]:
+    """Scales of which none runs ahead of that of the forces (or energies).
+
+    A channel that is learnt at once, such as a dipole that charges can make exactly, would get an ever larger
+    weight and drown all others.
+    """
+    leader = next((c for c in ("forces", "energy") if c in sigma), None)
+    if leader is None:
+        return dict(sigma)
+    share = sigma[leader] / spread[leader] / AHEAD
+    return {c: max(s, share * spread[c]) for c, s in sigma.items()}
+
+
+def spreads(potential: Potential, batch: Batch, channels: list[str]) -> dict[str, float]:
+    """Standard deviation of the labels of each channel; of energies per atom and without those of the elements."""
+    table = np.zeros(120)
+    table[list(potential.species)] = np.asarray(potential.offsets, float)
+    out = {}
+    for c in channels:
+        label = np.asarray(batch.labels[c], float)
+        if c == "energy":
+            label = (label - table[batch.numbers].sum(1)) / np.maximum((batch.numbers > 0).sum(1), 1)
+        known = label[np.isfinite(label)]
+        out[c] = max(float(known.std()), 10 * FLOOR[c]) if known.size else 1.0
+    return out
 
 
 class _Clock:
