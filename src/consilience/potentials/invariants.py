@@ -19,6 +19,7 @@ import numpy as np
 from consilience.core.checks import Check
 from consilience.forces import forces_from, stress_from
 from consilience.neighbours import Neighbours, neighbour_matrix
+from consilience.potentials.electrostatics import potential_at
 from consilience.potentials.graph import Graph, single
 from consilience.potentials.potential import Potential, Prediction
 from consilience.potentials.repulsion import COVALENT
@@ -148,13 +149,19 @@ def symmetry_errors(potential: Potential, molecule: Molecule, seed: int = 2) -> 
     rotation = _rotation(rng)
     mirror = rotation @ np.diag([1.0, 1.0, -1.0])
 
+    points = x[rng.integers(n, size=8)] + 3.0 * rng.standard_normal(
+        (8, 3)
+    )  # sites may change places, not their potential
+    v0 = np.asarray(_potential(points, p0))
+
     def moved(matrix: np.ndarray, shift: np.ndarray) -> float:
         e, f, p = evaluate(potential, replace(molecule, positions=x @ matrix.T + shift))
+        v = np.asarray(_potential(points @ matrix.T + shift, p))
         return largest(
             np.abs(e - e0) / size_e,
             np.abs(f - f0 @ matrix.T) / size_f,
-            np.abs(p.sites - (p0.sites @ matrix.T + shift)),
-            np.abs(p.site_charges - p0.site_charges),
+            np.abs(p.dipole[0] - (p0.dipole[0] @ matrix.T + p0.charges.sum() * shift)),
+            np.abs(v - v0) / largest(np.abs(v0), 1.0),
         )
 
     out = {
@@ -172,6 +179,10 @@ def symmetry_errors(potential: Potential, molecule: Molecule, seed: int = 2) -> 
     f = np.asarray(f)[:n]
     out["order of neighbours"] = largest(np.abs(e - e0) / size_e, np.abs(f - f0) / size_f)
     return out
+
+
+def _potential(points: np.ndarray, found: Prediction) -> Any:
+    return potential_at(points, found.sites.reshape(-1, 3), found.site_charges.ravel())
 
 
 def conservation_errors(potential: Potential, molecule: Molecule) -> dict[str, float]:

@@ -131,20 +131,23 @@ def train(
     return Trained(eqx.combine(jax.tree.map(np.asarray, final), rest), result, sigma)
 
 
-AHEAD = 3.0  # how much more precisely than forces a channel may be weighed, both relative to their spread
+AHEAD = 3.0  # how much more precisely than its companions a channel may be weighed, relative to its spread
+CHARGED = ("dipole", "charges", "esp")
 
 
 def abreast(sigma: Mapping[str, float], spread: Mapping[str, float]) -> dict[str, float]:
-    """Scales of which none runs ahead of that of the forces (or energies).
+    """Scales of which none runs ahead: of that of the forces, and among what depends on charges of any of the others.
 
-    A channel that is learnt at once, such as a dipole that charges can make exactly, would get an ever larger
-    weight and drown all others.
+    A channel that is learnt at once, such as a dipole that charges can make exactly, would get an ever larger weight and
+    drown all others: the forces, or the potential whose charges must still find their places.
     """
-    leader = next((c for c in ("forces", "energy") if c in sigma), None)
-    if leader is None:
-        return dict(sigma)
-    share = sigma[leader] / spread[leader] / AHEAD
-    return {c: max(s, share * spread[c]) for c, s in sigma.items()}
+    share = {c: s / spread[c] for c, s in sigma.items()}
+    out = {}
+    for c, s in sigma.items():
+        companions = [d for d in share if d == "forces" or (c in CHARGED and d in CHARGED)]
+        slowest = max((share[d] for d in companions), default=0.0)
+        out[c] = max(s, slowest / AHEAD * spread[c])
+    return out
 
 
 def spreads(potential: Potential, batch: Batch, channels: list[str]) -> dict[str, float]:
