@@ -1,4 +1,4 @@
-"""What a peer does: time a call, time a training step, or train; runs in the peer's own environment.
+"""What a peer does: time a call, a training step or steps of dynamics, or train; runs in the peer's own environment.
 
 torch_tasks.py PEER MODEL TASK PROBLEM.npz OUT.json [OPTIONS as JSON]; one thread, float32.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ase_loop import ArrayCalculator, per_step
 from graphs import edges_within, join
 from timing import milliseconds, summary
 from torch_train import statistics, train
@@ -67,6 +68,22 @@ def step(peer, name: str, problem: dict, options: dict) -> dict:
     return {**summary(milliseconds(one, options["seconds"])), "warm_up_s": first}
 
 
+def md(peer, name: str, problem: dict, options: dict) -> dict:
+    """NVE steps of one molecule by ASE around the peer's network; its edges are all pairs and stay."""
+    z, x = problem["z"], problem["x"]
+    elements = sorted({int(i) for i in z})
+    edges = edges_within(x, 1e3)
+    torch.manual_seed(0)
+    scale = dict(cutoff=CUTOFF, energy_per_atom=0.0, force_rms=0.1, neighbours=edges.shape[1] / len(z))
+    model = peer.build(name, elements, scale).eval()
+
+    def evaluate(positions: np.ndarray) -> tuple[float, np.ndarray]:
+        e, f = peer.evaluate(model, peer.inputs(join(z, positions[None], [edges]), elements), False)
+        return float(e.detach()), f.detach().numpy().astype(float)
+
+    return {"ase": per_step(z, x, ArrayCalculator(evaluate), options)}
+
+
 def main(peer: str, name: str, task: str, problem: str, out: str, options: str = "{}") -> None:
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float32)
@@ -75,7 +92,7 @@ def main(peer: str, name: str, task: str, problem: str, out: str, options: str =
     if task == "train":
         result = train(module, name, given, chosen, CUTOFF, Path(out))
     else:
-        result = {"speed": speed, "step": step}[task](module, name, given, chosen)
+        result = {"speed": speed, "step": step, "md": md}[task](module, name, given, chosen)
     Path(out).write_text(json.dumps({"model": name, "torch": torch.__version__, **result}, indent=1))
 
 
