@@ -46,7 +46,7 @@ def speed(peer, name: str, problem: dict, options: dict) -> dict:
         for _ in range(3):
             _, force = peer.evaluate(model, given, False)
         first = time.perf_counter() - began
-        times = milliseconds(lambda g=given: peer.evaluate(model, g, False), options["seconds"])
+        times = milliseconds(lambda m=model, g=given: peer.evaluate(m, g, False), options["seconds"])
         rows[str(n)] = {**summary(times), "edges": int(edges.shape[1]), "warm_up_s": first}
         if not torch.isfinite(force).all():
             raise SystemExit(f"{name}: forces of {n} atoms are not finite")
