@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable
 
 import numpy as np
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and of the compilers that it ran."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def milliseconds(call: Callable[[], object], budget_s: float, least: int = 5, most: int = 200) -> list[float]:

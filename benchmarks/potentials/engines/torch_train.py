@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from graphs import edges_within, join
+from timing import cpu_seconds
 
 
 def statistics(e: np.ndarray, f: np.ndarray, n: int, edges: list[np.ndarray], cutoff: float) -> dict[str, float]:
@@ -79,10 +80,10 @@ def train(peer, name: str, data: dict, options: dict, cutoff: float, out: Path) 
         swap(model, saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         average, best = saved["average"], saved["best"]
-    began, wall_began, spent, wall = time.process_time(), time.perf_counter(), state["spent"], state["wall"]
+    began, wall_began, spent, wall = cpu_seconds(), time.perf_counter(), state["spent"], state["wall"]
 
     def clock() -> float:
-        return spent + time.process_time() - began
+        return spent + cpu_seconds() - began
 
     while clock() < budget:
         order = np.random.default_rng([seed, state["epoch"]]).permutation(len(part["train"]))
