@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from consilience.core.conformance import check_term
     from consilience.core.errors import InputError, RunError
     from consilience.core.gradcheck import check_gradients
+    from consilience.frames.read import read_frames
     from consilience.structure.read import read_structure
     from consilience.verbs import check, refine, relaxation, tour
     from consilience.xray.read import read_reflections
@@ -19,6 +20,7 @@ _HOMES = {
     "check_gradients": "core.gradcheck",
     "InputError": "core.errors",
     "RunError": "core.errors",
+    "read_frames": "frames.read",
     "read_structure": "structure.read",
     "read_reflections": "xray.read",
     "check": "verbs",
@@ -35,6 +37,7 @@ __all__ = [
     "check_term",
     "core",
     "nmr",
+    "read_frames",
     "read_reflections",
     "read_structure",
     "refine",

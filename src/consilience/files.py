@@ -244,7 +244,7 @@ def _recognise_text(data: bytes, hint: Kind) -> Kind | None:
         atom = re.compile(rb"\s*[A-Za-z]{1,3}\d*(\s+[-+.\dEeDdna]+){3}")
         if hint == "extxyz" or b"=" in lines[1] or (len(lines) > 2 and atom.match(lines[2])):
             return "extxyz"
-    if hint in ("yaml", "csv", "nmr-star", "json"):
+    if hint in ("yaml", "csv", "nmr-star", "json", "extxyz"):
         return hint
     for sep in (b",", b";", b"\t"):
         counts = {line.count(sep) for line in lines[:5] if not line.startswith(b"#")}

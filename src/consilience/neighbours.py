@@ -52,6 +52,15 @@ def all_pairs(n: int) -> Neighbours:
     return Neighbours(index.astype(np.int32), mask, None, np.asarray(False))
 
 
+def heights(cell) -> np.ndarray:
+    """Distances (3,) between opposite faces of a cell (3, 3), Å. Raises InputError for a cell without volume."""
+    cell = np.asarray(cell, float)
+    volume = abs(np.linalg.det(cell)) if cell.shape == (3, 3) else np.nan
+    if not volume > 1e-6:
+        raise InputError("the cell has no volume", found=f"{volume:.3g} Å^3", fix="give three independent vectors")
+    return volume / np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)
+
+
 def periodic_images(cell, pbc, cutoff: float) -> np.ndarray:
     """Lattice translations (s, 3), Å, that can bring an image of the cell's atoms within `cutoff`; the first is zero.
 
@@ -60,15 +69,43 @@ def periodic_images(cell, pbc, cutoff: float) -> np.ndarray:
     cell, pbc = np.asarray(cell, float), np.asarray(pbc, bool)
     if not pbc.any():
         return np.zeros((1, 3))
-    volume = abs(np.linalg.det(cell))
-    if not volume > 1e-6:
-        raise InputError("the cell has no volume", found=f"{volume:.3g} Å^3", fix="give three independent vectors")
-    heights = volume / np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)
-    reach = np.where(pbc, np.ceil(cutoff / heights), 0).astype(int)
+    reach = np.where(pbc, np.ceil(cutoff / heights(cell)), 0).astype(int)
     steps = [np.arange(-r, r + 1) for r in reach]
     grid = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
     grid = grid[np.argsort(np.abs(grid).sum(1), kind="stable")]
     return grid @ cell
+
+
+class Box(eqx.Module):
+    """A periodic cell made ready for lists in the graph: rows of `cell` are lattice vectors, Å; `pbc` is 1.0 or 0.0.
+
+    `images`: translations from `periodic_images`, or None where the nearest image of an atom is the only one that can
+    lie within the cutoff: no height of the cell is below twice the cutoff.
+    """
+
+    cell: Any
+    inverse: Any
+    pbc: Any
+    images: Any = None
+
+    @staticmethod
+    def of(cell, pbc, cutoff: float) -> Box | None:
+        """The box for lists up to `cutoff` (Å), or None without periodicity. Raises InputError for a flat cell."""
+        pbc = np.asarray(pbc, bool)
+        if not pbc.any():
+            return None
+        cell = np.asarray(cell, float)
+        narrow = np.any((heights(cell) < 2 * cutoff) & pbc)
+        images = periodic_images(cell, pbc, cutoff) if narrow else None
+        return Box(cell, np.linalg.inv(cell), pbc.astype(float), images)
+
+    def turns(self, x):
+        """Whole cells (..., 3) to add to positions (..., 3) to bring them into the cell, or vectors to the nearest."""
+        return -jnp.floor(x @ self.inverse) * self.pbc
+
+    def nearest(self, d):
+        """Lattice translations (..., 3), Å, to add to vectors d (..., 3) to make each that of the nearest image."""
+        return -(jnp.round(d @ self.inverse) * self.pbc) @ self.cell
 
 
 def pairs_within(x, cutoff: float, capacity: int, images=None) -> Neighbours:
@@ -79,19 +116,45 @@ def pairs_within(x, cutoff: float, capacity: int, images=None) -> Neighbours:
     n = x.shape[0]
     translations = jnp.zeros((1, 3), x.dtype) if images is None else jnp.asarray(images, x.dtype)
     s = translations.shape[0]
-    d = x[None, :, None] + translations[None, None] - x[:, None, None]  # (i, j, image, 3)
-    near = jnp.sum(d * d, -1) < cutoff**2
+    d2 = sum((x[None, :, None, k] + translations[None, None, :, k] - x[:, None, None, k]) ** 2 for k in range(3))
+    near = jnp.asarray(d2) < cutoff**2  # (i, j, image)
     near = near.at[jnp.arange(n), jnp.arange(n), 0].set(False).reshape(n, n * s)
-    place = jnp.cumsum(near, 1) - 1
-    found = place[:, -1] + 1
-    slot = jnp.where(near & (place < capacity), place, capacity)
-    candidates = jnp.broadcast_to(jnp.arange(n * s), (n, n * s))
-    rows = jnp.arange(n)[:, None]
-    chosen = jnp.full((n, capacity + 1), -1).at[rows, slot].set(candidates)[:, :capacity]
-    mask = chosen >= 0
-    index = jnp.where(mask, chosen // s, rows).astype(jnp.int32)
+    chosen, mask, overflow = _first(near, capacity)
+    index = jnp.where(mask, chosen // s, jnp.arange(n)[:, None]).astype(jnp.int32)
     shift = None if images is None else jnp.where(mask[..., None], translations[chosen % s], 0.0)
-    return Neighbours(index, mask, shift, jnp.max(found) > capacity)
+    return Neighbours(index, mask, shift, overflow)
+
+
+def nearby(x, cutoff: float, capacity: int, box: Box | None = None) -> Neighbours:
+    """The list of `pairs_within` for atoms anywhere, in or out of the cell of `box`, in the graph.
+
+    Shifts belong to the positions as given, so that atoms which leave the cell need not be wrapped.
+    """
+    if box is None:
+        return pairs_within(x, cutoff, capacity)
+    if box.images is not None:
+        turns = box.turns(x) @ box.cell
+        found = pairs_within(x + turns, cutoff, capacity, box.images)
+        shift = found.shift + turns[found.index] - turns[:, None]
+        return Neighbours(found.index, found.mask, jnp.where(found.mask[..., None], shift, 0.0), found.overflow)
+    n = x.shape[0]
+    c = [x[None, :, k] - x[:, None, k] for k in range(3)]  # component by component: one fused loop, no (n, n, 3)
+    whole = [jnp.round(sum(c[k] * box.inverse[k, m] for k in range(3))) * box.pbc[m] for m in range(3)]
+    d2 = sum((c[k] - sum(whole[m] * box.cell[m, k] for m in range(3))) ** 2 for k in range(3))
+    near = (jnp.asarray(d2) < cutoff**2) & ~jnp.eye(n, dtype=bool)
+    chosen, mask, overflow = _first(near, capacity)
+    index = jnp.where(mask, chosen, jnp.arange(n)[:, None]).astype(jnp.int32)
+    shift = jnp.where(mask[..., None], box.nearest(x[index] - x[:, None]), 0.0)
+    return Neighbours(index, mask, shift, overflow)
+
+
+def _first(near, capacity: int):
+    """Places of the first `capacity` true entries of each row of near (n, m), which of these exist, and overflow."""
+    count = jnp.cumsum(near, 1, dtype=jnp.int32)
+    want = jnp.arange(1, capacity + 1, dtype=jnp.int32)
+    chosen = jax.vmap(lambda row: jnp.searchsorted(row, want))(count)
+    mask = chosen < near.shape[1]
+    return jnp.where(mask, chosen, 0), mask, jnp.max(count[:, -1]) > capacity
 
 
 def neighbour_matrix(x, cutoff: float, cell=None, pbc=(False, False, False), capacity: int | None = None) -> Neighbours:
@@ -103,7 +166,7 @@ def neighbour_matrix(x, cutoff: float, cell=None, pbc=(False, False, False), cap
 
     x, pbc = np.asarray(x, float), np.asarray(pbc, bool)
     if pbc.any():
-        periodic_images(cell, pbc, cutoff)  # refuses a cell without volume
+        heights(cell)  # refuses a cell without volume
     box = np.asarray(cell, float) if pbc.any() else np.eye(3)
     found = NeighborList(cutoff=cutoff, full_list=True).compute(x, box, pbc.tolist(), "ijS")
     i, j, steps = (np.asarray(a) for a in found)

@@ -75,14 +75,23 @@ def check(
     labels: str | None = None,
     free_value: float | None = None,
     make_free: bool | Literal["random", "shells"] | None = None,
+    units: str | None = None,
+    keys: dict[str, str] | None = None,
 ) -> CheckResult:
     """Read files, name every defect, compare them; change nothing; `consil check`."""
     from consilience.jobs.check import check as job
 
     dictionaries = _several(ligand)
     return job(
-        files, ligands=dictionaries, monlib=monlib, labels=labels, free_value=free_value, make_free=make_free
-    )  # fmt: skip
+        files,
+        ligands=dictionaries,
+        monlib=monlib,
+        labels=labels,
+        free_value=free_value,
+        make_free=make_free,
+        units=units,
+        keys=keys,
+    )
 
 
 def tour(

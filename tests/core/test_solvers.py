@@ -11,7 +11,7 @@ import scipy.optimize
 from consilience.core.objective import Objective
 from consilience.core.params import Block, Model
 from consilience.core.precondition import factorised
-from consilience.core.solvers import LBFGS, Descent, GaussNewtonCG, LevenbergMarquardt, adabelief_then_yogi
+from consilience.core.solvers import LBFGS, Descent, GaussNewtonCG, LevenbergMarquardt, optimiser
 
 from . import toys
 
@@ -99,20 +99,20 @@ def test_gauss_newton_with_conjugate_gradients() -> None:
 
 def test_adabelief_then_yogi_descends() -> None:
     function = jax.value_and_grad(lambda raw: jnp.sum((raw["x"] - 2.0) ** 2))
-    solver = Descent(adabelief_then_yogi(0.1, 300))
+    solver = Descent(optimiser("adabelief-yogi", 0.1), 300)
     state = run(solver, function, {"x": jnp.zeros(3)}, 300)
     np.testing.assert_allclose(state.raw["x"], 2.0, atol=0.02)
 
 
 def test_descent_stops_at_a_gradient_that_is_not_finite() -> None:
-    solver = Descent(adabelief_then_yogi(0.1, 10))
+    solver = Descent(optimiser("adabelief-yogi", 0.1), 10)
     raw = {"x": jnp.zeros(2)}
     state = solver.step(lambda r: (jnp.array(jnp.nan), r), solver.init(lambda r: (0.0, r), raw))
     assert state.done
     np.testing.assert_array_equal(state.raw["x"], raw["x"])
 
 
-@pytest.mark.parametrize("solver", [LBFGS(), Descent(adabelief_then_yogi(0.1, 10))])
+@pytest.mark.parametrize("solver", [LBFGS(), Descent(optimiser("adabelief-yogi", 0.1), 10)])
 def test_all_solvers_have_one_shape(solver) -> None:
     function, raw = valley()
     state = solver.step(function, solver.init(function, raw))

@@ -379,3 +379,26 @@ def test_check_never_imports_jax(tmp_path: Path) -> None:
         [sys.executable, "-m", "consilience", "--version"], capture_output=True, text=True, timeout=60
     )
     assert module.returncode == 0 and "consil" in module.stdout
+
+
+def test_molecular_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from consilience.examples import example_path
+
+    good = example_path("molecule/frames.npz")
+    assert main(["check", str(good)]) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and "warn" not in out.lower() and "arrays (npz)" in out
+    with np.load(good) as file:
+        arrays = {k: file[k] for k in ("Z", "R", "E", "F")}
+    arrays |= {"E": arrays["E"] / 0.0433641, "F": arrays["F"] / 0.0433641, "REF_energy": 0 * arrays["E"]}
+    np.savez(tmp_path / "x.npz", **arrays)
+    command = ["check", str(tmp_path / "x.npz"), "--energy-key", "E"]
+    assert main(command) == 0
+    assert "kcal/mol" in capsys.readouterr().err
+    assert main([*command, "--units", "kcal/mol"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main([*command, "--units", "fathom"]) == 2
+    assert "unknown unit" in capsys.readouterr().err
+    (tmp_path / "beads.npz").write_bytes(good.read_bytes())
+    np.savez(tmp_path / "beads.npz", R=arrays["R"], F_opt=arrays["F"], seq=np.array(["ALA"] * 4))
+    assert "not supported yet" in str(check([tmp_path / "beads.npz"]).files[0].findings[0])

@@ -7,6 +7,7 @@ to the history and never read, and not shown to a controller.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ import numpy as np
 
 from consilience.core.balance import Balance, Policy, balance
 from consilience.core.checkpoint import load_checkpoint, save_checkpoint
-from consilience.core.errors import InputError
+from consilience.core.epochs import Epochs
+from consilience.core.errors import InputError, RunError
 from consilience.core.lbfgs import LBFGS
 from consilience.core.objective import Objective
 from consilience.core.params import Model
@@ -44,6 +46,7 @@ class Prepared:
     steer: float | None = None
     scores: dict[str, Any] = field(default_factory=dict)
     free: dict[str, Any] = field(default_factory=dict)
+    finished: bool = False  # the rest of this phase is not wanted
 
 
 Prepare = Callable[[Model, Carry, Stage | None], Prepared]
@@ -77,6 +80,7 @@ def fit(
     controller: Controller | None = None,
     callbacks: Iterable[Callable[[dict[str, Any], Prepared], None]] = (),
     checkpoint: Path | None = None,
+    checkpoint_every: float = 0.0,
     resume: bool = False,
 ) -> Fit:
     """Run a protocol.
@@ -84,7 +88,8 @@ def fit(
     `prepare(model, carry, stage)` rebuilds what depends on the model (contact lists, scales, error models) before each
     stage and scores it; by default the given terms stand. `controller(history, stage)` gives the weight policy of a
     stage from what has happened, free scores left out (default: the stage's own). `callbacks` get each record. With
-    `checkpoint`, the state is on disk after every stage, and `resume` continues bit-identically.
+    `checkpoint`, the state is on disk after every stage (or after `checkpoint_every` seconds and at the end), and
+    `resume` continues bit-identically.
 
     Raises RunError for a gradient that is not finite, InputError for a checkpoint that is damaged or of another run.
     """
@@ -95,9 +100,12 @@ def fit(
     else:
         run.start()
         run.save(checkpoint)
+    saved = time.monotonic()
     while run.next < len(protocol):
         run.one_stage()
-        run.save(checkpoint)
+        if time.monotonic() - saved >= checkpoint_every or run.next >= len(protocol):
+            run.save(checkpoint)
+            saved = time.monotonic()
     return Fit(run.current, run.history, "ok")
 
 
@@ -157,8 +165,8 @@ class _Run:
             # what this phase sees or holds may differ from what the last one did: prepare for it
             self.point = replace(self.point, stage=self.next)
             before = self.current = self._prepared(self.point)
-        candidate, record = self._solve(before, stage)
-        point = _Point(candidate, before.carry, self.next)
+        candidate, carry, record = self._solve(before, stage)
+        point = _Point(candidate, {**before.carry, **carry}, self.next)
         after = self._prepared(point)
         accepted = True
         if stage.decide and after.steer is not None and before.steer is not None:
@@ -172,7 +180,7 @@ class _Run:
             self.best = self.point
             self.best_steer = after.steer if after.steer is not None else np.inf
         self._record({"stage": index, "accepted": accepted, "best": bool(better), **record}, after)
-        if stage.decide and self._stale(stage):
+        if after.finished or (stage.decide and self._stale(stage)):
             while self.next < len(self.protocol) and self.protocol[self.next].phase == stage.phase:
                 self.next += 1
         if self.next >= len(self.protocol) and self.best.stage != self.point.stage:
@@ -184,7 +192,10 @@ class _Run:
         flags = [h.get("best", False) for h in self.history if h.get("phase") == stage.phase]
         return len(flags) >= stage.patience and not any(flags[-stage.patience :])
 
-    def _solve(self, state: Prepared, stage: Stage) -> tuple[Model, dict[str, Any]]:
+    def _solve(self, state: Prepared, stage: Stage) -> tuple[Model, Carry, dict[str, Any]]:
+        """The model that the stage's solver finds, what it leaves for its next stage, and the record."""
+        if isinstance(stage.solver, Epochs):
+            return self._train(state, stage, stage.solver)
         reading = {n: t for n, t in state.terms.items() if t.reads & set(stage.active)}
         chosen = {n: t for n, t in reading.items() if stage.terms is None or n in stage.terms}
         objective = Objective(chosen, state.obs, {})
@@ -220,7 +231,18 @@ class _Run:
             "steps": steps,
             "evaluations": function.calls + len(chosen),
         }
-        return model.with_raw(jax.tree.map(np.asarray, solved.raw)), record
+        return model.with_raw(jax.tree.map(np.asarray, solved.raw)), {}, record
+
+    def _train(self, state: Prepared, stage: Stage, solver: Epochs) -> tuple[Model, Carry, dict[str, Any]]:
+        """One epoch; the terms stand with the weights of the policy that are fixed, or 1."""
+        chosen = {n: t for n, t in state.terms.items() if t.reads & set(stage.active)}
+        weights = {n: float(stage.weights.fixed.get(n, 1.0)) for n in chosen}
+        objective = Objective(chosen, {n: state.obs[n] for n in chosen}, weights)
+        raw, carry, value = solver.run(objective, state.model, stage.active, state.carry, self.next)
+        if not np.isfinite(value):
+            raise RunError(f"the training loss is not finite in epoch {self.next + 1}: lower the learning rate")
+        record = {"phase": stage.phase, "active": list(stage.active), "weights": weights, "value_after": value}
+        return state.model.with_raw(raw), carry, record
 
     def save(self, path: Path | None) -> None:
         if path is None:

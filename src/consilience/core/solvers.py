@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from consilience.core.descent import Descent, adabelief_then_yogi
+from consilience.core.descent import Descent, optimiser
 from consilience.core.lbfgs import LBFGS
 from consilience.core.leastsquares import GaussNewtonCG, LevenbergMarquardt
 from consilience.core.params import Raw
 
-__all__ = ["LBFGS", "Descent", "GaussNewtonCG", "LevenbergMarquardt", "Solver", "adabelief_then_yogi"]
+__all__ = ["LBFGS", "Descent", "GaussNewtonCG", "LevenbergMarquardt", "Solver", "optimiser"]
 
 
 class Solver(Protocol):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from consilience.core.errors import Finding, InputError
 from consilience.files import Kind, archive_findings, read_bytes, recognise
+from consilience.frames.frames import Frames
 from consilience.nmr.data import RelaxationData
 from consilience.structure.atoms import Structure
 from consilience.xray.reflections import Reflections
@@ -44,7 +44,7 @@ class FileReport:
     file: str
     kind: Kind
     findings: list[Finding] = field(default_factory=list)
-    content: Structure | Reflections | RelaxationData | None = None
+    content: Structure | Reflections | RelaxationData | Frames | None = None
 
     @property
     def level(self) -> Literal["ok", "note", "warn", "error"]:
@@ -104,14 +104,17 @@ def check(
     labels: str | None = None,
     free_value: float | None = None,
     make_free: bool | Literal["random", "shells"] | None = None,
+    units: str | None = None,
+    keys: Mapping[str, str] | None = None,
 ) -> CheckResult:
     """Read all files and compare them: models with data (cell, space group; residues and N-H directions where the
-    data are relaxation) and with restraint dictionaries.
+    data are relaxation) and with restraint dictionaries. `units` and `keys` are for molecular frames (`read_frames`).
 
     Never raises for bad input: every defect is a finding in the result. Nothing is written.
     """
     start = time.perf_counter()
-    reports = [_report(str(f), labels, free_value, make_free) for f in [*files, *ligands]]
+    molecular = {"units": units, "keys": keys}
+    reports = [_report(str(f), labels, free_value, make_free, molecular) for f in [*files, *ligands]]
     dictionaries = [Path(r.file) for r in reports if r.kind == "dictionary" and r.level != "error"]
     data = [r for r in reports if isinstance(r.content, Reflections)]
     is_refinement = any(r.kind in ("mtz", "sf-mmcif") for r in reports)
@@ -131,7 +134,11 @@ def check(
 
 
 def _report(
-    path: str, labels: str | None, free_value: float | None, make_free: bool | Literal["random", "shells"] | None
+    path: str,
+    labels: str | None,
+    free_value: float | None,
+    make_free: bool | Literal["random", "shells"] | None,
+    molecular: Mapping[str, Any],
 ) -> FileReport:
     kind: Kind = "unknown"
     try:
@@ -151,6 +158,10 @@ def _report(
             from consilience.nmr.read import read_relaxation
 
             report.content = read_relaxation(path, strict=False)
+        elif kind == "extxyz" or (kind == "npz" and _is_molecular(path)):
+            from consilience.frames.read import read_frames
+
+            report.content = read_frames(path, strict=False, **molecular)
         else:
             report.findings = _other(path, kind)
     except InputError as err:
@@ -193,8 +204,6 @@ def _other(path: str, kind: Kind) -> list[Finding]:
             return [Finding("error", "unsafe or corrupt archive: " + b, path, fix="do not unpack it") for b in bad[:5]]
         return [Finding("error", "unsupported format: an archive", path, fix="unpack it and give the files inside")]
     if kind == "npz":
-        return [*_damaged_zip(path), _unsupported(path, kind)]
-    if kind == "extxyz":
         return [_unsupported(path, kind)]
     expected = "a model, reflections or a restraint dictionary"
     return [Finding("error", f"unknown or unsupported format ({kind})", path, expected=expected)]
@@ -205,13 +214,11 @@ def _unsupported(path: str, kind: Kind) -> Finding:
     return Finding("error", what, path, expected="a model, reflections or a restraint dictionary")
 
 
-def _damaged_zip(path: str) -> list[Finding]:
-    try:
-        with zipfile.ZipFile(path) as z:
-            z.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as err:
-        return [Finding("error", "the npz file is truncated or corrupt (not a readable zip)", path, str(err))]
-    return []
+def _is_molecular(path: str) -> bool:
+    """Whether an npz file is one of molecules; raises InputError where it is damaged or hostile."""
+    from consilience.frames.npz import arrays_of, is_molecular
+
+    return is_molecular(arrays_of(read_bytes(path), path))
 
 
 def _compare(model: FileReport, data: FileReport) -> list[Finding]:

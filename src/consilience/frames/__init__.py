@@ -1,0 +1,1 @@
+"""Molecular reference data: energies, forces, dipoles, charges and potentials, read, checked and written."""

@@ -1,0 +1,83 @@
+"""From an architecture, a plain description that can be stored, to a potential with random weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from consilience.potentials.distributed import distributed_charges
+from consilience.potentials.electrostatics import Coulomb
+from consilience.potentials.equivariant import equivariant_network
+from consilience.potentials.physnet import physnet
+from consilience.potentials.potential import Potential
+from consilience.potentials.repulsion import ZBL
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a potential is made of. Lengths in Å; `species` are atomic numbers in rising order.
+
+    `layers`: interactions of the equivariant network, modules of PhysNet. `sites`: distributed charges near each atom
+    (0: charges on the atoms). `electrostatics`: whether the charges (or sites) have a Coulomb energy.
+    """
+
+    network: Literal["physnet", "equivariant"]
+    species: tuple[int, ...]
+    cutoff: float = 5.0
+    features: int = 64
+    layers: int = 3
+    l_max: int = 1
+    radial_size: int = 20
+    sites: int = 0
+    reach: float = 0.6
+    repulsion: bool = True
+    electrostatics: bool = False
+    coulomb_cutoff: float = 12.0
+
+
+PRESETS: dict[str, dict] = {
+    "physnet": {
+        "network": "physnet", "cutoff": 6.0, "features": 128, "layers": 5, "radial_size": 64, "electrostatics": True,
+    },
+    "physnet+dcm": {
+        "network": "physnet", "cutoff": 6.0, "features": 128, "layers": 5, "radial_size": 64, "electrostatics": True,
+        "sites": 3,
+    },
+    "equivariant": {"network": "equivariant", "sites": 3},
+}  # fmt: skip
+
+
+def build(architecture: Architecture, offsets=None, scale: float = 1.0, seed: int = 0) -> Potential:
+    """A potential with random float32 weights. offsets (species,) eV: energies of the elements (None: zero)."""
+    a = architecture
+    rng = np.random.default_rng(seed)
+    if a.network == "physnet":
+        network = physnet(
+            rng, a.species, cutoff=a.cutoff, features=a.features, modules=a.layers, radial_size=a.radial_size
+        )
+    else:
+        network = equivariant_network(
+            rng,
+            a.species,
+            cutoff=a.cutoff,
+            features=a.features,
+            layers=a.layers,
+            l_max=a.l_max,
+            radial_size=a.radial_size,
+        )
+    charges = None
+    if a.sites:
+        width = None if a.network == "physnet" else a.features
+        charges = distributed_charges(
+            rng, a.species, sites=a.sites, reach=a.reach, features=width, cutoff=min(a.cutoff, 5.0)
+        )
+    return Potential(
+        network,
+        np.zeros(len(a.species)) if offsets is None else np.asarray(offsets, float),
+        np.asarray(scale, float),
+        ZBL() if a.repulsion else None,
+        Coulomb(damping=a.cutoff, cutoff=a.coulomb_cutoff) if a.electrostatics else None,
+        charges,
+    )

@@ -1,0 +1,165 @@
+"""A trained model on disk: model.json says what it is and how far to trust it, model.safetensors holds the weights.
+
+No pickle, nothing that runs when loaded; the hash of the weights stands in model.json.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from consilience.core.checkpoint import write_atomic
+from consilience.core.errors import InputError, clean
+from consilience.potentials.build import Architecture, build
+from consilience.potentials.potential import Potential
+from consilience.potentials.weights import from_named, named, split
+
+FORMAT = "consilience-potential"
+VERSION = 1
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """Potentials of one architecture trained from different seeds (one or more), and what is known about them.
+
+    `info`: provenance, errors and the conservation card, as in model.json.
+    """
+
+    architecture: Architecture
+    members: tuple[Potential, ...]
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def potential(self) -> Potential:
+        """The first member."""
+        return self.members[0]
+
+
+def save_model(folder: Path, model: TrainedModel) -> None:
+    """Write model.safetensors and model.json into `folder`, the description last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {
+        f"{i}.{name}": np.ascontiguousarray(array)
+        for i, member in enumerate(model.members)
+        for name, array in named(split(member)[0]).items()
+    }
+    data = save(arrays)
+    write_atomic(folder / WEIGHTS, data)
+    first = model.members[0]
+    description = {
+        "format": FORMAT,
+        "format_version": VERSION,
+        "architecture": asdict(model.architecture),
+        "members": len(model.members),
+        "units": {"energy": "eV", "length": "Å", "charge": "e"},
+        "offsets_eV": np.asarray(first.offsets, float).tolist(),
+        "scale_eV": float(first.scale),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        **dict(model.info),
+    }
+    text = json.dumps(description, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    write_atomic(folder / DESCRIPTION, text.encode())
+
+
+def load_bundle(folder: str | Path) -> TrainedModel:
+    """The model in a folder that `save_model` wrote (or in its parent, as model/).
+
+    Raises InputError where something is missing, damaged, of another format, or does not match its hash.
+    """
+    place = Path(folder)
+    if not (place / DESCRIPTION).is_file() and (place / "model" / DESCRIPTION).is_file():
+        place = place / "model"
+    said = _description(place)
+    architecture = _architecture(said.get("architecture"), place / DESCRIPTION)
+    weights = place / WEIGHTS
+    try:
+        data = weights.read_bytes()
+    except OSError as err:
+        raise InputError("the weights of the model cannot be read", str(weights), err.strerror or str(err)) from None
+    if hashlib.sha256(data).hexdigest() != said.get("sha256"):
+        fix = "copy the model folder again; both files belong together"
+        raise InputError("the weights do not match the hash in model.json: they are damaged or of another model",
+                         str(weights), fix=fix)  # fmt: skip
+    try:
+        arrays = load(data)
+        offsets = np.asarray(said["offsets_eV"], float)
+        if offsets.shape != (len(architecture.species),) or not np.isfinite(offsets).all():
+            raise ValueError("offsets_eV does not hold one finite number for each element")
+        members = []
+        for i in range(int(said["members"])):
+            like, rest = split(build(architecture, offsets, float(said["scale_eV"])))
+            own = {k.removeprefix(f"{i}."): v for k, v in arrays.items() if k.startswith(f"{i}.")}
+            if not all(np.isfinite(v).all() for v in own.values()):
+                raise ValueError("weights are not finite numbers (nan or inf)")
+            members.append(eqx.combine(from_named(like, own), rest))
+    except (SafetensorError, KeyError, ValueError, TypeError, OverflowError) as err:
+        raise InputError("the model cannot be loaded", str(place), clean(err)[:300]) from None
+    if not members:
+        raise InputError("the model has no members", str(place / DESCRIPTION))
+    info = {k: v for k, v in said.items() if k not in _OWN}
+    return TrainedModel(architecture, tuple(members), info)
+
+
+_OWN = {"format", "format_version", "architecture", "members", "units", "offsets_eV", "scale_eV", "sha256"}
+
+
+def _description(place: Path) -> dict[str, Any]:
+    where = place / DESCRIPTION
+    try:
+        said = json.loads(where.read_text(encoding="utf-8"))
+    except OSError as err:
+        raise InputError("this is not a model folder", str(place), err.strerror or str(err), DESCRIPTION) from None
+    except (ValueError, RecursionError) as err:
+        raise InputError("model.json cannot be parsed", str(where), clean(err)[:200]) from None
+    if not isinstance(said, dict) or said.get("format") != FORMAT:
+        found = clean(said.get("format")) if isinstance(said, dict) else type(said).__name__
+        raise InputError("model.json does not describe a model of ours", str(where), found, FORMAT)
+    if said.get("format_version") != VERSION:
+        raise InputError("the model was written by another version", str(where), clean(said.get("format_version")),
+                         str(VERSION), "use the version of consilience that wrote it")  # fmt: skip
+    return said
+
+
+def _architecture(said: Any, where: Path) -> Architecture:
+    known = {f.name: f for f in fields(Architecture)}
+    if not isinstance(said, dict) or set(said) - set(known):
+        odd = ", ".join(sorted(set(said) - set(known))) if isinstance(said, dict) else type(said).__name__
+        raise InputError("the architecture in model.json is not understood", str(where), clean(odd))
+    try:
+        values = {**said, "species": tuple(int(z) for z in said["species"])}
+        made = Architecture(**values)
+        checked_architecture(made)
+    except (KeyError, TypeError, ValueError) as err:
+        raise InputError("the architecture in model.json is not understood", str(where), clean(err)[:200]) from None
+    return made
+
+
+LIMITS = {
+    "cutoff": (1.0, 20.0), "features": (4, 1024), "layers": (1, 12), "l_max": (1, 3), "radial_size": (4, 256),
+    "sites": (0, 12), "reach": (0.0, 2.0), "coulomb_cutoff": (2.0, 1e3),
+}  # fmt: skip
+
+
+def checked_architecture(a: Architecture) -> Architecture:
+    """The architecture, if every number is in a range that makes sense. Raises ValueError."""
+    for name, (low, high) in LIMITS.items():
+        value = getattr(a, name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise ValueError(f"{name} is {value!r}, expected {low} to {high}")
+        if isinstance(low, int) and not isinstance(value, int):
+            raise ValueError(f"{name} is {value!r}, expected a whole number")
+    if not a.species or list(a.species) != sorted(set(a.species)) or not all(1 <= z <= 118 for z in a.species):
+        raise ValueError(f"species are {a.species!r}, expected atomic numbers in rising order")
+    if a.network not in ("physnet", "equivariant"):
+        raise ValueError(f"network is {a.network!r}, expected physnet or equivariant")
+    return a

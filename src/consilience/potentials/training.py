@@ -1,0 +1,161 @@
+"""Training of a potential: the loop of the core with an epoch for each stage, scales learned from the steer set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from consilience.core.descent import Optimiser, optimiser
+from consilience.core.epochs import PROGRESS, Epochs, restored
+from consilience.core.fit import Carry, Fit, Prepared, fit
+from consilience.core.params import Block, Model
+from consilience.core.stages import Stage
+from consilience.potentials.labels import CHANNELS, ESP_DATA, Batch, ReferenceData
+from consilience.potentials.potential import Potential
+from consilience.potentials.scores import predicted
+from consilience.potentials.weights import split
+
+MAX_EPOCHS = 100_000
+FLOOR = {"energy": 1e-5, "forces": 1e-4, "dipole": 1e-5, "charges": 1e-4, "esp": 1e-5}  # of the scales, in their units
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast. `minutes` (wall time, compilation included) ends a run before `epochs` do.
+
+    `weights`: factors of the channels, which are 1. `patience`: epochs without a better steer score.
+    """
+
+    epochs: int = 400
+    minutes: float | None = None
+    batch: int = 10
+    learning_rate: float = 1e-3
+    optimiser: Optimiser = "adabelief-yogi"
+    average: float = 0.99
+    clip: float = 10.0
+    weight_decay: float = 0.0
+    weights: Mapping[str, float] = field(default_factory=dict)
+    penalty: float = 0.01
+    patience: int = MAX_EPOCHS
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The potential of the best epoch on the steer set, and the fit that led to it."""
+
+    potential: Potential
+    fit: Fit
+    sigma: dict[str, float]
+
+
+def train(
+    potential: Potential,
+    work: Batch,
+    steer: Batch,
+    schedule: Schedule,
+    *,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    callback: Callable[[dict[str, Any]], None] = lambda record: None,
+) -> Trained:
+    """Fit the weights to the work set; the steer set scales the channels and chooses the epoch.
+
+    Each channel's scale is its r.m.s. residual on the steer set with the averaged weights, so that all channels weigh
+    as data of that precision. Raises RunError for a loss that is not finite.
+    """
+    weights, rest = split(potential)
+    channels = [c for c in CHANNELS if c in work.labels and schedule.weights.get(c, 1.0) > 0]
+    known = [c for c in channels if c in steer.labels]
+    model = Model.of(net=Block(jax.tree.map(np.asarray, weights)))
+    move = optimiser(schedule.optimiser, schedule.learning_rate, clip=schedule.clip, weight_decay=schedule.weight_decay)
+    solver = Epochs(move, schedule.batch, schedule.average, seed)
+    count = schedule.epochs
+    stage = Stage(("net",), 1, solver, phase="train", patience=schedule.patience)
+    clock = _Clock()
+    data = {"molecules": jax.tree.map(jax.numpy.asarray, work)}
+
+    def prepare(model: Model, carry: Carry, now: Stage | None) -> Prepared:
+        mean = restored("average", model.raw(["net"]), carry)
+        averaged = model["net"] if mean is None else mean["net"]
+        found = predicted(eqx.combine(averaged, rest), steer)
+        sigma = {c: _scale(found, steer, c) for c in known}
+        sigma |= {c: 1.0 for c in channels if c not in sigma}
+        epoch = int(carry.get("epoch", np.asarray(-1))) + 1
+        kept = {**carry, "epoch": np.asarray(epoch)}
+        done, width = epoch / count, 1.0 / count
+        if schedule.minutes is not None:
+            now_s = clock.elapsed(carry)
+            share = now_s / (60.0 * schedule.minutes)
+            last = share - float(carry[PROGRESS][0]) if epoch else 0.0
+            done, width = max(done, share), max(width, min(last, 0.02))  # the first epoch compiles
+            kept["elapsed"] = np.asarray(now_s)
+        kept[PROGRESS] = np.asarray([done, width])
+        arrays = {c: np.asarray(s) for c, s in sigma.items()}  # not numbers, which would be compiled in
+        extra = {c: np.asarray(w) for c, w in schedule.weights.items()}
+        term = ReferenceData(rest, arrays, extra, np.asarray(schedule.penalty))
+        counts = _counts(steer, known)
+        score = sum(counts[c] * np.log(sigma[c]) for c in known) / max(sum(counts.values()), 1.0)
+        return Prepared(
+            model,
+            {"molecules": term},
+            data,
+            kept,
+            steer=float(score) if known else None,
+            scores={f"rms_{c}": sigma[c] for c in known},
+            finished=done >= 1.0 - 0.5 * width,
+        )
+
+    result = fit(
+        model,
+        {},
+        (stage,) * count,
+        prepare=prepare,
+        checkpoint=checkpoint,
+        checkpoint_every=20.0,
+        resume=resume,
+        callbacks=[lambda record, state: callback(record)],
+    )
+    carry = result.state.carry
+    mean = restored("average", result.model.raw(["net"]), carry)
+    final = result.model["net"] if mean is None else mean["net"]
+    sigma = {k.removeprefix("rms_"): float(v) for k, v in result.state.scores.items()}
+    return Trained(eqx.combine(jax.tree.map(np.asarray, final), rest), result, sigma)
+
+
+class _Clock:
+    """Wall time of the whole run, of the parts before a resumption too."""
+
+    def __init__(self) -> None:
+        self.began, self.before = time.monotonic(), None
+
+    def elapsed(self, carry: Carry) -> float:
+        if self.before is None:
+            self.before = float(carry.get("elapsed", np.asarray(0.0)))
+        return self.before + time.monotonic() - self.began
+
+
+def _scale(found: Mapping[str, np.ndarray], batch: Batch, channel: str) -> float:
+    label = batch.labels[channel]
+    known = np.isfinite(label)
+    real = batch.numbers > 0
+    if channel in ("forces", "charges"):
+        known = known & (real[..., None] if channel == "forces" else real)
+    r = found[channel] - np.where(known, label, 0.0)
+    if channel == "energy":
+        r = r / np.maximum(real.sum(1), 1)
+    r = r[known]
+    return max(float(np.sqrt(np.mean(r**2))), FLOOR[channel]) if r.size else 1.0
+
+
+def _counts(batch: Batch, channels: list[str]) -> dict[str, float]:
+    atoms = float((batch.numbers > 0).sum() / len(batch))
+    size = {"energy": 1.0, "forces": 3 * atoms, "dipole": 3.0, "charges": atoms, "esp": float(ESP_DATA)}
+    return {c: size[c] for c in channels}
