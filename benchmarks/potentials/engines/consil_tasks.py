@@ -26,6 +26,7 @@ from ase_loop import per_step  # noqa: E402
 from timing import milliseconds, summary  # noqa: E402
 
 from consilience.forces import forces_from  # noqa: E402
+from consilience.potentials.weights import named, split  # noqa: E402
 
 CUTOFF = 5.0
 
@@ -43,7 +44,7 @@ def energy(x, potential, graph):
 
 
 def weights(potential) -> int:
-    return sum(a.size for a in jax.tree.leaves(eqx.filter(potential, eqx.is_inexact_array)))
+    return sum(a.size for a in named(split(potential)[0]).values())
 
 
 def speed(ours, name: str, problem: dict, options: dict) -> dict:
@@ -68,22 +69,21 @@ def step(ours, name: str, problem: dict, options: dict) -> dict:
     potential, x, graph = ours.ours(name, problem["z"], problem["x"][:m], CUTOFF)
     e_ref, f_ref = (jnp.asarray(problem[k][:m], jnp.float32) for k in ("e", "f"))
     n, optimiser = len(problem["z"]), optax.adam(1e-4)
-    state = optimiser.init(eqx.filter(potential, eqx.is_inexact_array))
+    learned, rest = split(potential)
+    state = optimiser.init(learned)
 
     @eqx.filter_jit
-    def update(potential, state, x, graph, e_ref, f_ref):
-        def loss(potential):
-            e, f = forces_from(energy)(x, potential, graph)
-            f = f[: f_ref.size // 3]  # without padding
-            return jnp.mean(((e[:m] - e_ref) / n) ** 2) + jnp.mean((f - f_ref.reshape(-1, 3)) ** 2)
+    def update(learned, state, rest, x, graph, e_ref, f_ref):
+        def loss(learned):
+            e, f = forces_from(energy)(x, eqx.combine(learned, rest), graph)
+            return jnp.mean(((e - e_ref) / n) ** 2) + jnp.mean((f - f_ref.reshape(-1, 3)) ** 2)
 
-        gradient = eqx.filter_grad(loss)(potential)
-        change, state = optimiser.update(gradient, state)
-        return eqx.apply_updates(potential, change), state
+        change, state = optimiser.update(jax.grad(loss)(learned), state)
+        return optax.apply_updates(learned, change), state
 
     def one() -> None:
-        nonlocal potential, state
-        potential, state = jax.block_until_ready(update(potential, state, x, graph, e_ref, f_ref))
+        nonlocal learned, state
+        learned, state = jax.block_until_ready(update(learned, state, rest, x, graph, e_ref, f_ref))
 
     began = time.perf_counter()
     one()
@@ -105,9 +105,10 @@ def md(ours, name: str, problem: dict, options: dict) -> dict:
 
 
 def main(_: str, name: str, task: str, problem: str, out: str, options: str = "{}") -> None:
+    jax.config.update("jax_enable_x64", True)  # as in the commands; networks and positions are float32
     ours, given, chosen = adapter(), dict(np.load(problem)), json.loads(options)
     if task == "train":
-        result = ours.train(name, given, chosen, CUTOFF)
+        result = ours.train(name, given, chosen, CUTOFF, Path(out).with_suffix(".checkpoint"))
     else:
         result = {"speed": speed, "step": step, "md": md}[task](ours, name, given, chosen)
     Path(out).write_text(json.dumps({"model": name, "jax": jax.__version__, **result}, indent=1))
