@@ -1,0 +1,56 @@
+"""CPU time of one training step (energy and force loss, Adam), 32 frames of ethanol: peers and ours in one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from cases import ethanol, python_of, run
+from ours import NAMES
+from speed import PEER_MODELS
+
+
+def table(results: dict[str, dict], batch: int) -> str:
+    best = min((r["median_ms"] for name, r in results.items() if name in NAMES), default=None)
+    rows = [f"{'model':20s}{'ms per step':>12s}{'s per 1000 frames':>19s}{'warm-up s':>11s}"]
+    for name, r in results.items():
+        ratio = f"  ({r['median_ms'] / best:.1f}x)" if best else ""
+        rows.append(f"{name:20s}{r['median_ms']:12.1f}{r['median_ms'] / batch:19.2f}{r['warm_up_s']:11.1f}{ratio}")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=6.0, help="CPU time for each model")
+    parser.add_argument("--rounds", type=int, default=2, help="times through all models; the better median counts")
+    parser.add_argument("--core", type=int)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    for environment in set(PEER_MODELS.values()):
+        python_of(environment)
+    if not NAMES:
+        print("none of our networks is connected in ours.py yet: peers only, and status 1")
+    models = PEER_MODELS | dict.fromkeys(NAMES, "consil")
+    options, results = {"batch": args.batch, "seconds": args.seconds}, {}
+    data = ethanol()
+    mean = data["train_e"].mean()
+    with tempfile.TemporaryDirectory() as name:
+        problem = Path(name) / "problem.npz"
+        np.savez(problem, z=data["z"], x=data["train_x"], e=data["train_e"] - mean, f=data["train_f"])
+        for k in range(args.rounds):
+            for model, peer in models.items():
+                r = run(peer, model, "step", problem, Path(name) / f"{model}{k}.json", options, args.core)
+                results[model] = min(results.get(model, r), r, key=lambda one: one["median_ms"])
+    print(table(results, args.batch))
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1))
+    if not NAMES:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
