@@ -177,7 +177,7 @@ def test_nobody_asks_a_model_for_its_own_forces() -> None:
         def forces(self, positions, graph):
             return jnp.zeros_like(positions)
 
-    _, forces, _ = evaluate(become(Offering, springs()), FORMALDEHYDE, 3)
-    _, right, _ = evaluate(springs(), FORMALDEHYDE, 3)
+    _, forces, _ = evaluate(become(Offering, springs()), FORMALDEHYDE)
+    _, right, _ = evaluate(springs(), FORMALDEHYDE)
     np.testing.assert_array_equal(forces, right)
     assert np.abs(right).max() > 0.1

@@ -10,7 +10,7 @@ import numpy as np
 from consilience.core.checks import Check
 from consilience.frames.frames import Frames
 
-NVE_STEPS, NVE_DT = 2000, 0.5  # at the longest time step, fs
+NVE_STEPS, NVE_DT = 1000, 0.5  # at the longest time step, fs
 TEMPERATURE = 300.0
 
 

@@ -138,7 +138,7 @@ CHARGED = ("dipole", "charges", "esp")
 def abreast(sigma: Mapping[str, float], spread: Mapping[str, float]) -> dict[str, float]:
     """Scales of which none runs ahead: of that of the forces, and among what depends on charges of any of the others.
 
-    A channel that is learnt at once, such as a dipole that charges can make exactly, would get an ever larger weight and
+    A channel that is learnt at once, such as a dipole that charges make exactly, would get an ever larger weight and
     drown all others: the forces, or the potential whose charges must still find their places.
     """
     share = {c: s / spread[c] for c, s in sigma.items()}
