@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from consilience.core.errors import Finding
+from consilience.core.errors import Finding, InputError
 from consilience.jobs.dynamics_options import SpectrumOptions
 from consilience.jobs.html_table import summary_table
 from consilience.jobs.options import RunOptions
@@ -50,7 +50,8 @@ def spectrum(
     assert file is not None
     model, start = load(place, file, options.charge, options.precision)
     modes = degrees_of_freedom(start.positions, "momentum" if start.periodic else "rotation")
-    reference = None if options.reference is None else read_reference(options.reference, modes)
+    possible = {modes} if start.periodic else {modes, modes + 1}  # a bent start may relax to a line
+    reference = None if options.reference is None else read_reference(options.reference, possible)
     if options.trajectory is not None:
         read_trajectory(options.trajectory, start)
     inputs = [*model_files(model), file, *(p for p in (options.trajectory, options.reference) if p is not None)]
@@ -126,6 +127,9 @@ def _spectrum(folder: OutputFolder, model: Any, start: Any, reference: Any, opti
     shape = start.as_frames(x[None], energy=np.array([relaxed.energy]), forces=relaxed.forces[None])
     write_extxyz(folder / "optimized.extxyz", shape)
     summary = _summary(modes, relaxed, dynamic, table, start)
+    if reference is not None and len(reference.cm1) != len(modes.cm1):
+        found, expected = f"{len(reference.cm1)} modes", f"{len(modes.cm1)}, as the relaxed molecule has"
+        raise InputError("the reference is of another shape of the molecule", str(reference.path), found, expected)
     if reference is not None:
         rows = comparison(modes.cm1, ir, reference)
         off = np.array([r["difference_cm1"] for r in rows])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,22 +26,22 @@ class HarmonicReference:
     path: Path
 
 
-def read_reference(path: Path, n_modes: int) -> HarmonicReference:
+def read_reference(path: Path, n_modes: Collection[int]) -> HarmonicReference:
     """A JSON (or YAML) file with frequencies_cm1 (or freq_cm1) and optionally ir_km_mol.
 
-    Raises InputError where they are missing, no finite numbers, or not as many as the molecule has modes.
+    Raises InputError where they are missing, no finite numbers, or not as many as the molecule can have modes.
     """
     said = load_config(path)
     cm1 = _numbers(said, FREQUENCIES, path)
     if cm1 is None:
         expected = " or ".join(FREQUENCIES[:2])
         raise InputError("the reference has no frequencies", str(path), ", ".join(map(str, said))[:200], expected)
-    if len(cm1) != n_modes:
-        fix = "leave out translations and rotations"
-        raise InputError("the reference has another number of modes", str(path), str(len(cm1)), str(n_modes), fix)
+    if len(cm1) not in n_modes:
+        fix, expected = "leave out translations and rotations", " or ".join(str(n) for n in sorted(n_modes))
+        raise InputError("the reference has another number of modes", str(path), str(len(cm1)), expected, fix)
     ir = _numbers(said, INTENSITIES, path)
-    if ir is not None and len(ir) != n_modes:
-        raise InputError("the reference has another number of intensities", str(path), str(len(ir)), str(n_modes))
+    if ir is not None and len(ir) != len(cm1):
+        raise InputError("the reference has another number of intensities", str(path), str(len(ir)), str(len(cm1)))
     order = np.argsort(cm1, kind="stable")
     level = said.get("level")
     return HarmonicReference(
