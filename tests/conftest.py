@@ -59,3 +59,14 @@ def tiny_model() -> Path:
     from .tiny_model import folder_of_tiny_model
 
     return folder_of_tiny_model(Path(_private_cache()).parent / "test-models")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs():
+    """Forget compiled programs between files where there are many: each holds maps of memory, which are limited."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 15_000:
+        import jax
+
+        jax.clear_caches()

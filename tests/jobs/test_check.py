@@ -336,7 +336,7 @@ def test_options_of_refine_arrive(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     ("line", "words"),
     [
         ("refin a.pdb", ["refin", "Did you mean refine?"]),
-        ("spectrum a.pdb", ["No such command", "check"]),
+        ("spectra a.pdb", ["No such command", "spectrum"]),
         ("refine a.pdb --cycels 3", ["--cycels", "--cycles"]),
         ("refine a.pdb b.mtz --weight geometry=many", ["--weight", "geometry=many"]),
         ("refine a.pdb b.mtz --d-min 3 --d-max 2", ["--d-min", "3"]),

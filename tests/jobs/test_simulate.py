@@ -149,8 +149,8 @@ def test_members_that_disagree_are_told(tiny_model: Path, relaxed: Path, tmp_pat
 
 
 def test_an_unstable_run_says_why_and_exits_3(tiny_model: Path, relaxed: Path, tmp_path: Path, capsys: Any) -> None:
-    command = ["simulate", str(relaxed), str(tiny_model), "-o", str(tmp_path / "run"), "--dt", "15", "--steps", "400"]
-    assert main([*command, "--temperature", "50000", "--every", "1", "--json"]) == 3
+    command = ["simulate", str(relaxed), str(tiny_model), "-o", str(tmp_path / "run"), "--dt", "8", "--steps", "400"]
+    assert main([*command, "--temperature", "2000", "--every", "1", "--json"]) == 3
     s = json.loads(capsys.readouterr().out)
     assert s["stable"] is False and s["status"] == "checks_failed"
     f = s["failure"]
@@ -164,7 +164,7 @@ def test_an_unstable_run_says_why_and_exits_3(tiny_model: Path, relaxed: Path, t
 
 def test_a_run_that_makes_energy_is_not_stable(tiny_model: Path, relaxed: Path, tmp_path: Path) -> None:
     """Too long a time step takes the molecule apart: no bound is crossed, but energy is not conserved."""
-    run = con.simulate(tiny_model, relaxed, output=tmp_path / "run", dt=8, steps=400, temperature=2000)
+    run = con.simulate(tiny_model, relaxed, output=tmp_path / "run", dt=4, steps=400, temperature=2000)
     s = run.summary
     assert s["status"] == "checks_failed" and not s["stable"] and s["n_steps"] == 400
     assert s["failure"]["reason"] == "total energy not conserved" and s["failure"]["step"] > 0

@@ -62,7 +62,8 @@ def test_a_model_comes_back_bit_by_bit(saved: Path) -> None:
 
 @pytest.mark.parametrize("network", ["physnet", "equivariant"])
 def test_every_kind_of_architecture_comes_back(tmp_path: Path, network: Any) -> None:
-    a = Architecture(network, (1, 6, 8), 3.5, 4, 2, 2, 5, 0 if network == "equivariant" else 1, 0.4, False, True, 9.0)
+    sites = 0 if network == "equivariant" else 1
+    a = Architecture(network, (1, 6, 8), 3.5, 4, 2, 2, 5, sites, 1, 0.4, False, True, 9.0)
     save_model(tmp_path, TrainedModel(a, (build(a, [-13.6, -1030.1, -2041.3]),)))
     found = load_bundle(tmp_path)
     assert found.architecture == a

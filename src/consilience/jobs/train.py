@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from consilience.frames.frames import join
 from consilience.jobs.html_table import summary_table
 from consilience.jobs.options import RunOptions, TrainOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
@@ -70,6 +71,7 @@ def _train(data: TrainingData, options: TrainOptions, made: Recipe, folder: Outp
     from consilience.potentials.dataset import batch_of, energy_scale
     from consilience.potentials.training import Schedule
     from consilience.potentials.training import train as fit_potential
+    from consilience.potentials.wall import wall_frames
     from consilience.potentials.weights import cast, named, split
 
     config = {f.name: getattr(options, f.name) for f in fields(options) if f.name != "frames"}
@@ -95,7 +97,10 @@ def _train(data: TrainingData, options: TrainOptions, made: Recipe, folder: Outp
     for i in range(options.ensemble):
         seed = folder.run.seed + i
         potential = cast(build(architecture, offsets, scale, seed), kind)
-        work = batch_of(data.work, potential, data.channels)
+        fitted = data.work
+        if potential.repulsion is not None and "forces" in data.channels:
+            fitted = join([fitted, wall_frames(potential.species, potential.repulsion)])
+        work = batch_of(fitted, potential, data.channels)
         steer = batch_of(data.steer, potential, data.channels)
         tell = _Progress(folder, share, i, options.ensemble, len(data.work))
         place = folder.checkpoint if options.ensemble == 1 else folder / f"checkpoint-{i + 1}.safetensors"

@@ -85,13 +85,13 @@ class Interaction(eqx.Module):
 
 
 def apart(r, numbers, index):
-    """0 where two nuclei are closer than 0.4 times the sum of their covalent radii, 1 from 0.6 on, smooth between.
+    """0 where two nuclei are closer than 0.5 times the sum of their covalent radii, 1 from 0.7 on, smooth between.
 
     No molecule goes there; what a network would say is noise, and the repulsion of the nuclei stands alone.
     """
     radii = jnp.asarray(COVALENT, r.dtype)[jnp.minimum(numbers, len(COVALENT) - 1)]
     bond = radii[:, None] + radii[index]
-    return 1.0 - envelope((r / jnp.maximum(bond, 0.1) - 0.4) / 0.2)
+    return 1.0 - envelope((r / jnp.maximum(bond, 0.1) - 0.5) / 0.2)
 
 
 class Features(eqx.Module):
