@@ -30,7 +30,7 @@ class Architecture:
     features: int = 64
     layers: int = 3
     l_max: int = 1
-    radial_size: int = 20
+    radial_size: int = 8
     sites: int = 0
     site_pairs: int = 2
     reach: float = 1.0

@@ -297,7 +297,7 @@ def reach_errors(potential: Potential, molecule: Molecule) -> dict[str, float]:
 def stress_error(potential: Potential, molecule: Molecule) -> float:
     """Stress against differences of the energy under strain, relative to the largest, in a small periodic box."""
     x = molecule.positions - molecule.positions.min(0) + 0.5
-    cell = np.diag(np.ptp(x, 0) + 2.0) + np.triu(np.full((3, 3), 0.2), 1)
+    cell = np.diag(np.ptp(x, 0) + 3.0) + np.triu(np.full((3, 3), 0.2), 1)
     pbc = (True,) * 3
     lists = neighbour_matrix(x, potential.cutoff, cell, pbc)
     far = None if potential.coulomb is None else neighbour_matrix(x, potential.coulomb.cutoff, cell, pbc)
