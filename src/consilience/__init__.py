@@ -14,7 +14,19 @@ if TYPE_CHECKING:
     from consilience.frames.read import read_frames
     from consilience.model import load_model
     from consilience.structure.read import read_structure
-    from consilience.verbs import check, export, optimize, refine, relaxation, simulate, spectrum, tour
+    from consilience.verbs import (
+        check,
+        evaluate,
+        export,
+        optimize,
+        predict,
+        refine,
+        relaxation,
+        simulate,
+        spectrum,
+        tour,
+        train,
+    )
     from consilience.xray.read import read_reflections
 
 _HOMES = {
@@ -28,6 +40,9 @@ _HOMES = {
     "check": "verbs",
     "refine": "verbs",
     "relaxation": "verbs",
+    "train": "verbs",
+    "evaluate": "verbs",
+    "predict": "verbs",
     "simulate": "verbs",
     "optimize": "verbs",
     "spectrum": "verbs",
@@ -44,11 +59,13 @@ __all__ = [
     "check_gradients",
     "check_term",
     "core",
+    "evaluate",
     "export",
     "forces_from",
     "load_model",
     "nmr",
     "optimize",
+    "predict",
     "read_frames",
     "read_reflections",
     "read_structure",
@@ -58,6 +75,7 @@ __all__ = [
     "spectrum",
     "structure",
     "tour",
+    "train",
     "xray",
 ]
 

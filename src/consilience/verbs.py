@@ -9,17 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from consilience.jobs.dynamics_options import ExportOptions, OptimizeOptions, SimulateOptions, SpectrumOptions
-from consilience.jobs.options import RefineOptions, RelaxationOptions, RunOptions, residue_numbers, user_weights
+from consilience.jobs.options import (
+    FrameOptions,
+    RefineOptions,
+    RelaxationOptions,
+    RunOptions,
+    TrainOptions,
+    residue_numbers,
+    user_weights,
+)
 
 if TYPE_CHECKING:
     from consilience.jobs.check import CheckResult
+    from consilience.jobs.evaluate import EvaluateResult
     from consilience.jobs.export import ExportResult
     from consilience.jobs.optimize import OptimizeResult
+    from consilience.jobs.predict import PredictResult
     from consilience.jobs.refine import RefineResult
     from consilience.jobs.relaxation import RelaxationResult
     from consilience.jobs.simulate import SimulateResult
     from consilience.jobs.spectrum import SpectrumResult
     from consilience.jobs.tour import TourResult
+    from consilience.jobs.train import TrainResult
 
 PathLike = str | Path
 
@@ -97,6 +108,71 @@ def check(
         units=units,
         keys=keys,
     )
+
+
+def train(
+    *files: PathLike,
+    output: PathLike | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    say: Callable[[str], None] | None = None,
+    units: str | None = None,
+    keys: dict[str, str] | None = None,
+    **options: Any,
+) -> TrainResult:
+    """Train a potential on molecular frames and prove it; `consil train`.
+
+    `options`: those of the command with underscores, e.g. model="physnet", minutes=10, ensemble=4, valid="valid.npz",
+    settings=("learning_rate=5e-4",) (fields of `TrainOptions`). The result's `model` has the potentials. Raises
+    InputError, RunError; TypeError for an unknown option.
+    """
+    from consilience.jobs.train import train as job
+
+    given = {k: str(v) if k in ("valid", "free") and v is not None else v for k, v in options.items()}
+    if given.get("config") is not None:
+        given["config"] = Path(given["config"])
+    _known("train", given, [f.name for f in fields(TrainOptions) if f.name != "frames"])
+    chosen = TrainOptions(**given, frames=FrameOptions(dict(keys or {}), units))
+    return job(files, options=chosen, run=_run(output, seed, overwrite, resume, say))
+
+
+def evaluate(
+    model: PathLike,
+    *files: PathLike,
+    output: PathLike | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    say: Callable[[str], None] | None = None,
+    units: str | None = None,
+    keys: dict[str, str] | None = None,
+) -> EvaluateResult:
+    """Score a model on frames it has not seen; `consil evaluate`. Raises InputError."""
+    from consilience.jobs.evaluate import evaluate as job
+
+    frames = FrameOptions(dict(keys or {}), units)
+    return job(model, files, frames=frames, run=_run(output, seed, overwrite, False, say))
+
+
+def predict(
+    model: PathLike,
+    *files: PathLike,
+    form: Literal["extxyz", "npz"] = "extxyz",
+    output: PathLike | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    say: Callable[[str], None] | None = None,
+    units: str | None = None,
+    keys: dict[str, str] | None = None,
+) -> PredictResult:
+    """Energies, forces, dipoles, charges and potentials of a model for every frame; `consil predict`.
+
+    The result's `frames` have them. Raises InputError.
+    """
+    from consilience.jobs.predict import predict as job
+
+    frames = FrameOptions(dict(keys or {}), units)
+    return job(model, files, form=form, frames=frames, run=_run(output, seed, overwrite, False, say))
 
 
 def simulate(
