@@ -129,7 +129,7 @@ def train(
     """
     from consilience.jobs.train import train as job
 
-    given = {k: str(v) if k in ("valid", "free") and v is not None else v for k, v in options.items()}
+    given: dict[str, Any] = {k: str(v) if k in ("valid", "free") and v is not None else v for k, v in options.items()}
     if given.get("config") is not None:
         given["config"] = Path(given["config"])
     _known("train", given, [f.name for f in fields(TrainOptions) if f.name != "frames"])
