@@ -20,7 +20,7 @@ from consilience.jobs.train_data import TrainingData, described, element_energie
 from consilience.jobs.train_recipe import Recipe, architecture_of, recipe
 
 TOLERANCE = 1e-6  # of the gradients of the loss
-LEAST_BOUND = 0.03  # eV/Å: disagreement of members that is never worth a warning
+BOUNDS = (0.03, 0.15)  # eV/Å: disagreement of members that is never, and always, worth a warning
 SPOKEN = 20.0  # seconds between two lines of progress
 
 
@@ -220,7 +220,7 @@ def _table(model: Any, sets: dict[str, Any], channels: tuple[str, ...]):
         found = mean_prediction(model.members, batch)
         table[name] = score_row(found, batch)
         if name == "valid" and "disagreement" in found:
-            bound = max(2.0 * float(np.quantile(found["disagreement"], 0.99)), LEAST_BOUND)
+            bound = float(np.clip(2.0 * np.quantile(found["disagreement"], 0.99), *BOUNDS))
     return table, bound
 
 
