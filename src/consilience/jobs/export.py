@@ -140,7 +140,7 @@ def _export(
     folder: OutputFolder, model: Any, start: Any, engine: tuple[Evaluate, str], options: ExportOptions
 ) -> ExportResult:
     from consilience.frames.write import write_extxyz
-    from consilience.jobs.export_inputs import ASE, OPENMM, README
+    from consilience.jobs.export_inputs import template
     from consilience.jobs.export_report import write_report
     from consilience.jobs.start import model_files
     from consilience.model import load_model
@@ -152,10 +152,10 @@ def _export(
         write_atomic(copy / path.name, path.read_bytes())
     load_model(copy)  # proves the hash
     write_extxyz(folder / "start.extxyz", start.as_frames(start.positions[None]))
-    text = {"ase": ASE, "openmm": OPENMM}[options.to].format(charge=repr(float(start.charge)))
+    text = template(f"{options.to}.py").format(charge=repr(float(start.charge)))
     folder.write("run.py", text)
     ours = metadata.version("consilience")
-    folder.write("README.txt", README.format(engine=options.to, version=ours, engine_version=version))
+    folder.write("README.txt", template("readme").format(engine=options.to, version=ours, engine_version=version))
     frames = frames_to_test(start, folder.run.seed)
     energies, forces = _own(model, start, frames)
     folder.log(f"self-test: {len(frames)} frames of {start.formula} by consilience and through {options.to} {version}")
