@@ -10,23 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from consilience.core.compiled import light_jit
-from consilience.engines.lammps.formula import Form, Name, call, multiple, positive
+from consilience.engines.lammps.forms import Form
 from consilience.engines.lammps.terms import BeadSystem, DihedralGroup, Group, PairGroup, Terms
 
 NAMES = ("ALA", "GLY", "TRP")
 FAR, NEAR = 99, 5
-r, c = Name("r"), Name("c")
-BOND = Form(
-    "bond", "r", ("a", "k", "r0", "wall"),
-    Name("a") * (r - Name("r0")) + Name("k") * (r - Name("r0")) ** 2 + Name("wall") * positive(r - 4.0) ** 3,
-)  # fmt: skip
-ANGLE = Form(
-    "wave", "c", ("a1", "a2", "a3", "wall", "low"),
-    Name("a1") * multiple(c, 1) + Name("a2") * multiple(c, 2) + Name("a3") * multiple(c, 3)
-    + Name("wall") * positive(Name("low") - c) ** 3,
-)  # fmt: skip
-CORE = Form("core", "r", ("e", "s"), Name("e") * (Name("s") / r) ** 8 * positive(1 - r**2 / 49.0) ** 3)
-BUMP = Form("bump", "r", ("h", "m"), Name("h") * call("exp", -((r - Name("m")) ** 2)) * positive(1 - r**2 / 64.0) ** 3)
+BOND = Form("bond", "r", ("a", "k", "r0", "wall"),
+            "a * (r - r0) + k * power<2>(r - r0) + wall * power<3>(positive(r - 4.0))")  # fmt: skip
+ANGLE = Form("wave", "c", ("a1", "a2", "a3", "wall", "low"), "a1 * c + a2 * multiple<2>(c) + a3 * multiple<3>(c)"
+             " + wall * power<3>(positive(low - c))")  # fmt: skip
+CORE = Form("core", "r", ("e", "s"), "e * power<8>(s / r) * power<3>(positive(1.0 - r * r / 49.0))")
+BUMP = Form("bump", "r", ("h", "m"), "h * exp(0.0 - power<2>(r - m)) * power<3>(positive(1.0 - r * r / 64.0))")
 
 
 class Toy(eqx.Module):
@@ -86,22 +80,19 @@ class Model:
                                      np.tile([40.0, -0.2], (len(self.angles), 1))], 1)  # fmt: skip
         self.cos, self.sin = rng.normal(0, 0.5, (2, len(self.dihedrals), 4))
         self.power = power
-        pairs = beads.near_pairs(NEAR)
-        apart = np.abs(np.diff(beads.number[pairs], axis=1))[:, 0]
-        self.near = pairs[apart > 1]
-        self.core = np.stack([0.5 + 0.1 * apart[apart > 1], np.full(len(self.near), 4.0)], 1)
         self.types = np.array([(a, b) for a in range(3) for b in range(a, 3)])
         self.bump = np.stack([rng.normal(0, 1, 6), rng.uniform(4.5, 6.5, 6)], 1)
-        self.hard = np.stack([rng.uniform(0.2, 0.5, 6), np.full(6, 4.2)], 1)
+        self.core = np.stack([rng.uniform(0.2, 0.8, (NEAR + 2, 6)), np.full((NEAR + 2, 6), 4.1)], 2)
 
     def terms(self) -> Terms:
         dihedrals = DihedralGroup(self.dihedrals, self.cos, self.sin, self.power)
+        cores = [PairGroup(CORE, self.types, k, self.core[k], 7.0) for k in range(2, NEAR + 2)]
         return Terms(
-            (Group(BOND, self.bonds, self.bond), Group(CORE, self.near, self.core)),
+            (Group(BOND, self.bonds, self.bond),),
             (Group(ANGLE, self.angles, self.angle),),
             (dihedrals,),
-            (PairGroup(CORE, self.types, self.hard, 7.0), PairGroup(BUMP, self.types, self.bump, 8.0)),
-            NEAR,
+            (*cores, PairGroup(BUMP, self.types, NEAR + 1, self.bump, 8.0)),
+            NEAR + 1,
         )
 
     def energy(self, x: Any) -> Any:
@@ -119,16 +110,16 @@ class Model:
         sines = [jnp.sin(jnp.arccos(_cosine(x, self.dihedrals[:, i : i + 3]))) ** self.power for i in (0, 1)]
         series = sum(self.cos[:, m] * jnp.cos(m * phi) + self.sin[:, m] * jnp.sin(m * phi) for m in range(4))
         out += jnp.sum(series * sines[0] * sines[1])
-        d = jnp.linalg.norm(x[self.near[:, 1]] - x[self.near[:, 0]], axis=1)
-        out += jnp.sum(_core(d, *self.core.T))
         i, j = np.triu_indices(len(b), 1)
         apart = np.where(b.chain[i] == b.chain[j], np.abs(b.number[i] - b.number[j]), FAR)
-        i, j = i[apart > NEAR], j[apart > NEAR]
+        i, j, apart = i[apart > 1], j[apart > 1], np.minimum(apart[apart > 1], NEAR + 1)
         d = jnp.linalg.norm(x[j] - x[i], axis=1)
         kind = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])[b.types[i], b.types[j]]
+        e, s = self.core[apart, kind].T
         h, m = self.bump[kind].T
-        out += jnp.sum(_core(d, *self.hard[kind].T))
-        return out + jnp.sum(h * jnp.exp(-((d - m) ** 2)) * jnp.maximum(1 - d**2 / 64.0, 0.0) ** 3)
+        out += jnp.sum(e * (s / d) ** 8 * jnp.maximum(1 - d**2 / 49.0, 0.0) ** 3)
+        bump = h * jnp.exp(-((d - m) ** 2)) * jnp.maximum(1 - d**2 / 64.0, 0.0) ** 3
+        return out + jnp.sum(jnp.where(apart > NEAR, bump, 0.0))
 
 
 def network_energy(network: Any, beads: BeadSystem, x: Any) -> Any:
@@ -156,10 +147,6 @@ def reference(energy: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     one = light_jit(jax.value_and_grad(energy))
     found = [one(y) for y in x]
     return np.array([float(e) for e, _ in found]), -np.array([np.asarray(g) for _, g in found])
-
-
-def _core(d, e, s):
-    return e * (s / d) ** 8 * jnp.maximum(1 - d**2 / 49.0, 0.0) ** 3
 
 
 def _cosine(x, atoms):

@@ -13,7 +13,7 @@ import pytest
 from consilience.core.errors import InputError, RunError
 from consilience.engines.lammps import build
 from consilience.engines.lammps.evaluate import evaluate_frames, run_lammps
-from consilience.engines.lammps.inputs import coefficients_text, data_text, prepare, styles_text
+from consilience.engines.lammps.inputs import coefficients_text, data_text, prepare, setup_text
 from consilience.engines.lammps.program import rows_for, slots_for, write_network
 from consilience.engines.lammps.spherical import spherical
 from consilience.engines.lammps.terms import Terms
@@ -48,11 +48,11 @@ def folder(tmp_path_factory: Any, found: build.Installation, beads: Any) -> Path
     return place
 
 
-def written(place: Path, beads: Any, terms: Terms, styles: Any, cutoff: float | None, order: Any = None) -> Path:
+def written(place: Path, beads: Any, terms: Terms, cutoff: float | None, order: Any = None) -> Path:
     ready = prepare(beads, terms)
     (place / "beads.data").write_text(data_text(ready, order))
-    (place / "terms.lmp").write_text(coefficients_text(ready, styles, cutoff is not None))
-    (place / "setup.lmp").write_text(styles_text(ready, styles, cutoff))
+    (place / "terms.lmp").write_text(coefficients_text(ready, cutoff is not None))
+    (place / "setup.lmp").write_text(setup_text(ready, cutoff))
     return place / "setup.lmp"
 
 
@@ -62,14 +62,10 @@ def test_classical_terms_are_exact(folder: Path, found: Any, ranks: int, power: 
     model, x = Model(beads, power=power), frames(beads)
     energies, forces = reference(model.energy, x)
     order = np.random.default_rng(0).permutation(len(beads))
-    for styles in ("compiled", "lepton"):
-        setup = written(folder, beads, model.terms(), styles, None, order)
-        got = evaluate_frames(found, setup, x, VARIABLES, ranks=ranks)
-        np.testing.assert_allclose(got.energies, energies, atol=1e-9)
-        np.testing.assert_allclose(got.forces, forces, atol=1e-9)
-        assert np.ptp(sum(got.parts.values()) - got.energies) < 1e-9 and all(
-            np.ptp(p) > 0.1 for p in got.parts.values()
-        )
+    got = evaluate_frames(found, written(folder, beads, model.terms(), None, order), x, VARIABLES, ranks=ranks)
+    np.testing.assert_allclose(got.energies, energies, atol=1e-9)
+    np.testing.assert_allclose(got.forces, forces, atol=1e-9)
+    assert np.ptp(sum(got.parts.values()) - got.energies) < 1e-9 and all(np.ptp(p) > 0.1 for p in got.parts.values())
 
 
 @pytest.mark.parametrize("power", range(5))
@@ -103,7 +99,7 @@ def test_network_and_terms_are_exact(folder: Path, found: Any, beads: Any, ranks
 
     for energy, terms in ((both, model.terms()), (alone, Terms())):
         energies, forces = reference(energy, x)
-        setup = written(folder, beads, terms, "compiled", network.cutoff, order)
+        setup = written(folder, beads, terms, network.cutoff, order)
         got = evaluate_frames(found, setup, x, variables, ranks=ranks)
         np.testing.assert_allclose(got.energies, energies, atol=1e-9)
         np.testing.assert_allclose(got.forces, forces, atol=1e-9)
@@ -121,7 +117,7 @@ def test_a_network_that_sees_across_a_cell(folder: Path, found: Any) -> None:
     network, beads = toy(), system((20, 15))
     beads = replace(beads, cell=np.diag([41.0, 39.0, 45.0]), positions=beads.positions + 30.0)
     x = beads.positions + np.random.default_rng(0).normal(0, 0.2, (2, *beads.positions.shape))
-    setup = written(folder, beads, Terms(), "compiled", network.cutoff)
+    setup = written(folder, beads, Terms(), network.cutoff)
     got = evaluate_frames(found, setup, x, {**VARIABLES, "pjrt": found.pjrt}, cell=beads.cell, ranks=2)
     source = Source(Periodic(network, beads), cutoff=network.cutoff)
     for e, f, y in zip(got.energies, got.forces, x, strict=True):
@@ -133,7 +129,7 @@ def test_a_network_that_sees_across_a_cell(folder: Path, found: Any) -> None:
 def test_dynamics_keep_their_energy_and_a_collapsed_chain_is_named(folder: Path, found: Any, beads: Any) -> None:
     if found.pjrt is None:
         pytest.skip("no PJRT plug-in")
-    written(folder, beads, Model(beads).terms(), "compiled", toy().cutoff)
+    written(folder, beads, Model(beads).terms(), toy().cutoff)
     variables = {**VARIABLES, "pjrt": found.pjrt}
     script = folder / "nve.in"
     script.write_text(
@@ -160,7 +156,7 @@ def small(folder: Path) -> dict[str, str]:
 
 
 def test_bad_input_is_refused(folder: Path, found: Any, beads: Any, monkeypatch: Any) -> None:
-    setup = written(folder, beads, Model(beads).terms(), "compiled", None)
+    setup = written(folder, beads, Model(beads).terms(), None)
     text = (folder / "terms.lmp").read_text()
     x = frames(beads, 1)
     for wrong, said in ((text.replace("bond_coeff 1 bond", "bond_coeff 1 bend"), "no form is called bend"),

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from consilience.core.errors import InputError, RunError, clean
-from consilience.engines.lammps.formula import Form
+from consilience.engines.lammps.forms import Form, forms_text
 from consilience.engines.lammps.inputs import source
 
 SOURCES = (
@@ -89,29 +89,6 @@ def write_sources(folder: Path, forms: Sequence[Form], release: str) -> None:
         (folder / name).write_text(source(name), encoding="utf-8")
     (folder / "forms.h").write_text(forms_text(forms), encoding="utf-8")
     (folder / "build.sh").write_text(source("build.sh").replace("@RELEASE@", release), encoding="utf-8")
-
-
-def forms_text(forms: Sequence[Form]) -> str:
-    """forms.h: a function template of each form, and a table of them."""
-    rows = []
-    for f in forms:
-        call = f"[](const Dual &x, const double *p) {{ return {f.name}<Dual>(x, p); }}"
-        rows.append(f'    {{"{f.name}", {len(f.parameters)}, {call}}},')
-    return "\n".join(
-        [
-            "// Generated: the forms of this model's terms.",
-            "// SPDX-License-Identifier: MIT",
-            "#ifndef CONSIL_FORMS_H\n#define CONSIL_FORMS_H\n",
-            '#include "dual.h"\n',
-            "namespace consil {\n",
-            *(f.cpp() for f in forms),
-            "struct Form {\n  const char *name;\n  int count;\n  Dual (*dual)(const Dual &, const double *);\n};\n",
-            "inline const Form all_forms[] = {",
-            *rows,
-            "    {nullptr, 0, nullptr},\n};\n",
-            "}    // namespace consil\n#endif\n",
-        ]
-    )
 
 
 def compile_plugin(folder: Path, found: Installation, *, seconds: float = 300.0) -> Path:

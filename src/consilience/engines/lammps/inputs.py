@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Literal
 
 import numpy as np
 
-from consilience.engines.lammps.formula import Form
 from consilience.engines.lammps.spherical import spherical
 from consilience.engines.lammps.terms import (
     BeadSystem,
     Listed,
+    PairSpec,
     Spec,
     Terms,
     listed,
@@ -20,8 +19,8 @@ from consilience.engines.lammps.terms import (
     listed_pairs,
 )
 
-Styles = Literal["compiled", "lepton"]
 SKIN = 2.0  # Å
+STRETCHED = 1.3  # times its length: a bond beyond which LAMMPS may lose a bead on another rank
 
 
 @dataclass(frozen=True)
@@ -33,21 +32,30 @@ class Prepared:
     bonds: Listed
     angles: Listed
     dihedrals: Listed
-    pairs: dict[tuple[int, int], tuple[float, Spec]]
+    pairs: dict[tuple[int, int], PairSpec]
+
+    @property
+    def lists(self) -> dict[str, Listed]:
+        """The lists that are not empty, by their name in LAMMPS."""
+        found = {"bond": self.bonds, "angle": self.angles, "dihedral": self.dihedrals}
+        return {k: v for k, v in found.items() if len(v.atoms)}
 
     @property
     def reach(self) -> float:
         """How far from a rank's own beads LAMMPS must know others, Å, for the listed terms."""
-        return self.system.extent(self.bonds.atoms)
+        if not len(self.bonds.atoms):
+            return 0.0
+        x = self.system.positions
+        lengths = np.linalg.norm(x[self.bonds.atoms[:, 1]] - x[self.bonds.atoms[:, 0]], axis=1)
+        return self.terms.links * STRETCHED * float(np.median(lengths))
 
 
 def prepare(system: BeadSystem, terms: Terms) -> Prepared:
-    """The lists of a system: every near pair of a chain is a bond, though it may have no term."""
-    near = system.near_pairs(terms.near)
+    """The lists of a system."""
     return Prepared(
         system,
         terms,
-        listed(terms.bonds, 2, near),
+        listed(terms.bonds, 2),
         listed(terms.angles, 3),
         listed_dihedrals(terms.dihedrals),
         listed_pairs(terms.pairs, len(system.names)),
@@ -61,21 +69,18 @@ def data_text(ready: Prepared, order: np.ndarray | None = None) -> str:
     """
     s = ready.system
     n = len(s)
-    parts = {"bond": ready.bonds, "angle": ready.angles, "dihedral": ready.dihedrals}
-    kept = {k: v for k, v in parts.items() if len(v.atoms)}
-    out = ["Chains of beads; kcal/mol, Å, amu", "", f"{n} atoms"]
-    out += [f"{len(v.atoms)} {k}s" for k, v in kept.items()]
-    out += [f"{len(s.names)} atom types", *(f"{len(v.specs)} {k} types" for k, v in kept.items()), ""]
-    out += _box(s)
+    out = ["Chains of beads; kcal/mol, Å, amu", "", f"{n} atoms", f"{len(s.names)} atom types"]
+    for name, lists in ready.lists.items():
+        out += [f"{len(lists.atoms)} {name}s", f"{len(lists.specs)} {name} types"]
+    out += ["", *_box(s)]
     out += ["", "Masses", "", *(f"{i + 1} {float(m)!r} # {s.names[i]}" for i, m in enumerate(s.masses))]
     molecule = np.unique(s.chain, return_inverse=True)[1] + 1
-    rows = range(n) if order is None else (int(i) for i in order)
     out += ["", "Atoms # molecular", ""]
-    for i in rows:
+    for i in range(n) if order is None else (int(i) for i in order):
         x, y, z = (repr(float(v)) for v in s.positions[i])
         out.append(f"{i + 1} {molecule[i]} {s.types[i] + 1} {x} {y} {z}")
     out += ["", "Numbers", "", *(f"{i + 1} {int(k)}" for i, k in enumerate(s.number))]
-    for name, lists in kept.items():
+    for name, lists in ready.lists.items():
         out += ["", f"{name.capitalize()}s", ""]
         for row, (atoms, kind) in enumerate(zip(lists.atoms, lists.kinds, strict=True)):
             out.append(f"{row + 1} {kind + 1} {' '.join(str(a + 1) for a in atoms)}")
@@ -95,78 +100,54 @@ def _box(system: BeadSystem) -> list[str]:
     return [f"{a!r} {b!r} {x}lo {x}hi" for (a, b), x in zip(edges, "xyz", strict=True)] + tilt
 
 
-def coefficients_text(ready: Prepared, styles: Styles, network: bool) -> str:
-    """bond_coeff, angle_coeff, dihedral_coeff and pair_coeff of all terms; the network's line is in the input."""
-    forms = {f.name: f for f in ready.terms.forms}
-    out = ["# numbers of all terms: kcal/mol, Å; generated, see selftest.csv for the proof"]
-    for i, spec in enumerate(ready.bonds.specs):
-        out.append(f"bond_coeff {i + 1} {_spec(spec, forms, styles, 'r')}")
-    for i, spec in enumerate(ready.angles.specs):
-        out.append(f"angle_coeff {i + 1} {_spec(spec, forms, styles, 'c')}")
-    for i, spec in enumerate(ready.dihedrals.specs):
-        out.append(f"dihedral_coeff {i + 1} {spherical(spec)}")
-    if ready.terms.pairs:
-        style = "consil" if styles == "compiled" else "lepton"
-        style = f"{style} " if network else ""
-        for (a, b), (cutoff, spec) in ready.pairs.items():
-            if styles == "compiled":
-                out.append(f"pair_coeff {a + 1} {b + 1} {style}{cutoff or 1.0!r} {_spec(spec, forms, styles, 'r')}")
-            else:
-                out.append(
-                    f"pair_coeff {a + 1} {b + 1} {style}{_spec(spec, forms, styles, 'r', True)} {cutoff or 1.0!r}"
-                )
+def coefficients_text(ready: Prepared, network: bool) -> str:
+    """bond_coeff, angle_coeff, dihedral_coeff and pair_coeff of all terms but the network; generated."""
+    out = ["# numbers of all classical terms: kcal/mol, Å"]
+    out += [f"bond_coeff {i + 1} {_spec(spec)}" for i, spec in enumerate(ready.bonds.specs)]
+    out += [f"angle_coeff {i + 1} {_spec(spec)}" for i, spec in enumerate(ready.angles.specs)]
+    out += [f"dihedral_coeff {i + 1} {spherical(spec)}" for i, spec in enumerate(ready.dihedrals.specs)]
+    style = "consil " if network else ""
+    for (a, b), spec in ready.pairs.items() if ready.terms.pairs else ():
+        at = " ".join(f"at {k} {_spec(v)}" for k, v in sorted(spec.at.items())) or "none"
+        out.append(f"pair_coeff {a + 1} {b + 1} {style}{spec.cutoff or 1.0!r} {at}")
     return "\n".join(out) + "\n"
 
 
-def _spec(spec: Spec, forms: dict[str, Form], styles: Styles, variable: str, pair: bool = False) -> str:
-    if styles == "compiled":
-        return " ".join(f"{name} {' '.join(map(repr, values))}" for name, values in spec) or "none"
-    x = "r" if variable == "r" else "cos(theta)"
-    zero = f"0*{x}" if variable == "r" else "0*theta"
-    text = "+".join(forms[name].lepton(values, x) for name, values in spec) or zero
-    return f'"{text}"' if pair else f'0.0 "{text}"'
+def _spec(spec: Spec) -> str:
+    return " ".join(f"{name} {' '.join(map(repr, values))}" for name, values in spec) or "none"
 
 
-def styles_text(ready: Prepared, styles: Styles, network: float | None) -> str:
+def setup_text(ready: Prepared, network: float | None) -> str:
     """The commands that choose styles and read the data; network: its cutoff, Å, or None.
 
-    They use the variables plugin, network, pjrt and data.
+    They use the variables plugin, data and coefficients, and for a network also network and pjrt.
     """
     s, terms = ready.system, ready.terms
-    compiled = styles == "compiled"
     cutoff = max(terms.cutoff, network or 0.0, 1.0)
-    own, offset = ("consil", "") if compiled else ("lepton", " no_offset")
     out = ["units real", "atom_style molecular", f"boundary {'s s s' if s.cell is None else 'p p p'}", "newton on"]
-    if compiled or network is not None:
-        out.append("plugin load ${plugin}")
+    out.append("plugin load ${plugin}")
     out.append("fix number all property/atom i_number ghost yes  # place in the chain")
-    # zero within a chain up to the separation of the lists, yet kept in the neighbour lists, which the network reads
-    out.append("special_bonds lj 0.0 1.0 1.0 coul 0.5 1.0 1.0")
-    if len(ready.bonds.atoms):
-        out.append(f"bond_style {own}{offset}")
-    if len(ready.angles.atoms):
-        out.append(f"angle_style {own}{offset}")
-    if len(ready.dihedrals.atoms):
-        out.append("dihedral_style spherical")
-    mine = f"{own} {max(terms.cutoff, 1.0)!r}" if terms.pairs else ""
+    out.append("special_bonds lj 1.0 1.0 1.0 coul 1.0 1.0 1.0  # what depends on the separation is in the pair styles")
+    styles = {"bond": "consil", "angle": "consil", "dihedral": "spherical"}
+    out += [f"{name}_style {styles[name]}" for name in ready.lists]
+    mine = f"consil {terms.cutoff!r} {terms.far}" if terms.pairs else ""
     theirs = "jax/pjrt ${pjrt} ${network}" if network is not None else ""
     if mine and theirs:
         out.append(f"pair_style hybrid/overlay {mine} {theirs}")
     else:
         out.append(f"pair_style {mine or theirs or f'zero {cutoff!r}'}")
     out.append("read_data ${data} fix number NULL Numbers")
-    names = " ".join(s.names)
     if network is not None:
-        out.append(f"pair_coeff * * {'jax/pjrt ' if mine else ''}{names}")
+        out.append(f"pair_coeff * * {'jax/pjrt ' if mine else ''}{' '.join(s.names)}")
     elif not mine:
         out.append("pair_coeff * *")
     out.append(f"neighbor {SKIN} bin")
     out.append("neigh_modify every 1 delay 0 check yes")
-    out.append(f"comm_modify cutoff {max(cutoff + SKIN, ready.reach) + SKIN:.1f}  # listed pairs of a stretched chain")
+    out.append(f"comm_modify cutoff {max(cutoff, ready.reach) + SKIN:.1f}")
     out.append("include ${coefficients}")
     return "\n".join(out) + "\n"
 
 
 def source(name: str) -> str:
-    """The text of a file of the plug-in's sources or of a template beside them."""
+    """The text of a file of the plug-in's sources."""
     return (files("consilience.engines.lammps") / "plugin" / name).read_text(encoding="utf-8")

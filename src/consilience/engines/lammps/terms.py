@@ -1,7 +1,7 @@
 """What LAMMPS is told about a model: beads, and groups of terms with their atoms and numbers (kcal/mol, Å).
 
-Bonds stand here for every pair of a chain up to separation `near`, whether it is bonded or only repulsive: those pairs
-are left out of the pair terms, so that energies may depend on the separation. No list relies on the order of an array.
+Nothing relies on the order of an array: lists go by the tags of beads, and separations along a chain by the chain and
+the place in it that each bead carries.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from consilience.core.errors import InputError
-from consilience.engines.lammps.formula import Form
+from consilience.engines.lammps.forms import Form
 
 
 @dataclass(frozen=True)
@@ -44,34 +44,6 @@ class BeadSystem:
             fix = "turn cell and beads so that the vectors are (a, 0, 0), (b, b, 0), (c, c, c)"
             raise InputError("LAMMPS cannot take this cell: its vectors are not lower-triangular", fix=fix)
 
-    def near_pairs(self, near: int) -> np.ndarray:
-        """Pairs (t, 2) of beads of one chain that are at most `near` apart in it."""
-        out: list[tuple[int, int]] = []
-        for c in np.unique(self.chain):
-            mine = np.flatnonzero(self.chain == c)
-            mine = mine[np.argsort(self.number[mine], kind="stable")]
-            for a, i in enumerate(mine):
-                for j in mine[a + 1 : a + 1 + near]:
-                    if self.number[j] - self.number[i] <= near:
-                        out.append((int(i), int(j)))
-        return np.array(out, int).reshape(-1, 2)
-
-    def extent(self, pairs: np.ndarray) -> float:
-        """A distance, Å, that no pair (t, 2) of near beads reaches: the chain between them stretched by a quarter."""
-        longest = 0.0
-        for c in np.unique(self.chain):
-            mine = np.flatnonzero(self.chain == c)
-            mine = mine[np.argsort(self.number[mine], kind="stable")]
-            steps = np.linalg.norm(np.diff(self.positions[mine], axis=0), axis=1)
-            if self.cell is not None:  # a chain that is wrapped
-                steps = np.minimum(steps, 4.5 * np.diff(self.number[mine]))
-            along = np.full(len(self), np.nan)
-            along[mine] = np.concatenate([[0.0], np.cumsum(steps)])
-            inside = np.isin(pairs, mine).all(1) if len(pairs) else np.zeros(0, bool)
-            if inside.any():
-                longest = max(longest, float(np.abs(np.diff(along[pairs[inside]], axis=1)).max()))
-        return 1.25 * longest
-
 
 @dataclass(frozen=True)
 class Group:
@@ -90,8 +62,7 @@ class Group:
             t,
             len(self.form.parameters),
         ):
-            what = f"atoms {self.atoms.shape} and values {self.values.shape} do not suit the form {self.form.name}"
-            raise ValueError(what)
+            raise ValueError(f"{self.atoms.shape} atoms and {self.values.shape} values for the form {self.form.name}")
 
 
 @dataclass(frozen=True)
@@ -109,26 +80,32 @@ class DihedralGroup:
 
 @dataclass(frozen=True)
 class PairGroup:
-    """Terms of one form of r between types (t, 2), all combinations that occur, up to a cutoff in Å.
+    """Terms of one form of r between beads of types (t, 2), at one separation along the chain, up to a cutoff in Å.
 
-    They act between chains, and within a chain beyond the separation `near`. values (t, parameters), to kcal/mol.
+    separation: `Terms.far` stands for other chains and all that is at least so far apart. values (t, parameters), to
+    kcal/mol. The form must vanish at its cutoff by itself, and smoothly.
     """
 
     form: Form
     types: np.ndarray
+    separation: int
     values: np.ndarray
     cutoff: float
+
+    def __post_init__(self) -> None:
+        if self.form.variable != "r" or self.values.shape != (len(self.types), len(self.form.parameters)):
+            raise ValueError(f"{self.types.shape} types and {self.values.shape} values for the form {self.form.name}")
 
 
 @dataclass(frozen=True)
 class Terms:
-    """All classical terms of a system."""
+    """All classical terms of a system; pairs closer along the chain than `far` have terms of their own."""
 
     bonds: tuple[Group, ...] = ()
     angles: tuple[Group, ...] = ()
     dihedrals: tuple[DihedralGroup, ...] = ()
     pairs: tuple[PairGroup, ...] = ()
-    near: int = 5
+    far: int = 6
 
     @property
     def forms(self) -> tuple[Form, ...]:
@@ -144,8 +121,13 @@ class Terms:
         """How far pair terms reach, Å."""
         return max((p.cutoff for p in self.pairs), default=0.0)
 
+    @property
+    def links(self) -> int:
+        """Bonds between the outermost beads of the longest listed term."""
+        return 3 if self.dihedrals else 2 if self.angles else 1
 
-Spec = tuple[tuple[str, tuple[float, ...]], ...]
+
+Spec = tuple[tuple[str, tuple[float, ...]], ...]  # forms by name, with their numbers
 
 
 @dataclass(frozen=True)
@@ -157,14 +139,14 @@ class Listed:
     specs: tuple[Any, ...]
 
 
-def listed(groups: tuple[Group, ...], size: int, also: np.ndarray | None = None) -> Listed:
-    """Terms on the same atoms joined, equal terms given one kind; `also` (t, size): atoms that are listed anyway."""
+def listed(groups: tuple[Group, ...], size: int) -> Listed:
+    """Terms on the same atoms joined, equal terms given one kind."""
     specs: dict[tuple[int, ...], list[tuple[str, tuple[float, ...]]]] = {}
-    for row in () if also is None else also:
-        specs[_key(row)] = []
     for group in groups:
         for row, values in zip(group.atoms, group.values, strict=True):
-            specs.setdefault(_key(row), []).append((group.form.name, tuple(float(v) for v in values)))
+            forward = tuple(int(a) for a in row)
+            key = min(forward, forward[::-1])
+            specs.setdefault(key, []).append((group.form.name, tuple(float(v) for v in values)))
     return _numbered({k: tuple(v) for k, v in specs.items()}, size)
 
 
@@ -178,22 +160,25 @@ def listed_dihedrals(groups: tuple[DihedralGroup, ...]) -> Listed:
     return _numbered({k: tuple(v) for k, v in specs.items()}, 4)
 
 
-def listed_pairs(groups: tuple[PairGroup, ...], types: int) -> dict[tuple[int, int], tuple[float, Spec]]:
-    """Cutoff and terms of every pair of types, first <= second."""
-    out: dict[tuple[int, int], tuple[float, Spec]] = {(a, b): (0.0, ()) for a in range(types) for b in range(a, types)}
+@dataclass(frozen=True)
+class PairSpec:
+    """The terms between two types: their reach in Å, and forms at each separation that has any."""
+
+    cutoff: float
+    at: dict[int, Spec]
+
+
+def listed_pairs(groups: tuple[PairGroup, ...], types: int) -> dict[tuple[int, int], PairSpec]:
+    """The terms of every pair of types, first <= second."""
+    out = {(a, b): PairSpec(0.0, {}) for a in range(types) for b in range(a, types)}
     for group in groups:
         for row, values in zip(group.types, group.values, strict=True):
             a, b = sorted(int(t) for t in row)
-            cutoff, spec = out[a, b]
+            before = out[a, b]
             more = (group.form.name, tuple(float(v) for v in values))
-            out[a, b] = max(cutoff, group.cutoff), (*spec, more)
+            at = {**before.at, group.separation: (*before.at.get(group.separation, ()), more)}
+            out[a, b] = PairSpec(max(before.cutoff, group.cutoff), at)
     return out
-
-
-def _key(row: Any) -> tuple[int, ...]:
-    """Atoms of a term in one of its two equal directions."""
-    forward = tuple(int(a) for a in row)
-    return min(forward, forward[::-1])
 
 
 def _numbered(specs: dict[tuple[int, ...], Any], size: int) -> Listed:

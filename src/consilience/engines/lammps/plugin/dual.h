@@ -38,9 +38,6 @@ using std::exp;
 using std::sin;
 using std::sqrt;
 
-inline double plain(double a) { return a; }
-inline double plain(const Dual &a) { return a.value; }
-
 template <int N> inline double power(double a)
 {
   if constexpr (N == 1) return a;
@@ -56,6 +53,17 @@ template <int N> inline Dual power(const Dual &a)
     const double less = power<N - 1>(a.value);
     return {less * a.value, N * less * a.slope};
   }
+}
+
+inline double positive(double a) { return a > 0.0 ? a : 0.0; }
+inline Dual positive(const Dual &a) { return a.value > 0.0 ? a : Dual(0.0); }
+
+// cos(N theta) from c = cos theta
+template <int N, class T> inline T multiple(const T &c)
+{
+  if constexpr (N == 0) return T(1.0);
+  else if constexpr (N == 1) return c;
+  else return 2.0 * c * multiple<N - 1>(c) - multiple<N - 2>(c);
 }
 
 }    // namespace consil
