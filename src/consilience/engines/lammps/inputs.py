@@ -7,7 +7,6 @@ from importlib.resources import files
 
 import numpy as np
 
-from consilience.engines.lammps.spherical import spherical
 from consilience.engines.lammps.terms import (
     BeadSystem,
     Listed,
@@ -105,7 +104,7 @@ def coefficients_text(ready: Prepared, network: bool) -> str:
     out = ["# numbers of all classical terms: kcal/mol, Å"]
     out += [f"bond_coeff {i + 1} {_spec(spec)}" for i, spec in enumerate(ready.bonds.specs)]
     out += [f"angle_coeff {i + 1} {_spec(spec)}" for i, spec in enumerate(ready.angles.specs)]
-    out += [f"dihedral_coeff {i + 1} {spherical(spec)}" for i, spec in enumerate(ready.dihedrals.specs)]
+    out += [f"dihedral_coeff {i + 1} {_series(spec)}" for i, spec in enumerate(ready.dihedrals.specs)]
     style = "consil " if network else ""
     for (a, b), spec in ready.pairs.items() if ready.terms.pairs else ():
         at = " ".join(f"at {k} {_spec(v)}" for k, v in sorted(spec.at.items())) or "none"
@@ -115,6 +114,13 @@ def coefficients_text(ready: Prepared, network: bool) -> str:
 
 def _spec(spec: Spec) -> str:
     return " ".join(f"{name} {' '.join(map(repr, values))}" for name, values in spec) or "none"
+
+
+def _series(spec: tuple[tuple[int, tuple[float, ...], tuple[float, ...]], ...]) -> str:
+    out = []
+    for power, cos, sin in spec:
+        out.append(f"series {power} {len(cos) - 1} {' '.join(map(repr, (*cos, *sin[1:])))}")
+    return " ".join(out)
 
 
 def setup_text(ready: Prepared, network: float | None) -> str:
@@ -128,8 +134,7 @@ def setup_text(ready: Prepared, network: float | None) -> str:
     out.append("plugin load ${plugin}")
     out.append("fix number all property/atom i_number ghost yes  # place in the chain")
     out.append("special_bonds lj 1.0 1.0 1.0 coul 1.0 1.0 1.0  # what depends on the separation is in the pair styles")
-    styles = {"bond": "consil", "angle": "consil", "dihedral": "spherical"}
-    out += [f"{name}_style {styles[name]}" for name in ready.lists]
+    out += [f"{name}_style consil" for name in ready.lists]
     mine = f"consil {terms.cutoff!r} {terms.far}" if terms.pairs else ""
     theirs = "jax/pjrt ${pjrt} ${network}" if network is not None else ""
     if mine and theirs:

@@ -69,7 +69,7 @@ class Group:
 class DihedralGroup:
     """sum_k (cos_k cos(k phi) + sin_k sin(k phi)) sin^power(theta_1) sin^power(theta_2), kcal/mol.
 
-    atoms (t, 4); cos, sin (t, k + 1) from k = 0 (a constant) on; power 0 to 4; theta: angles at the two middle atoms.
+    atoms (t, 4); cos, sin (t, k + 1) from k = 0 (a constant) on; power: 0 or more; theta: angles at the middle atoms.
     """
 
     atoms: np.ndarray

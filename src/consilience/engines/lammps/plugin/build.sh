@@ -9,4 +9,4 @@ cd "$(dirname "$0")"
 : "${MPI_HEADERS:=$(python3 -c 'import sys; print(sys.prefix)')/include}"
 $CXX $CXXFLAGS -std=c++17 -fPIC -shared -DLAMMPS_SMALLBIG -DLAMMPS_RELEASE='"@RELEASE@"' \
   -I"$LAMMPS_HEADERS" -I"$MPI_HEADERS" \
-  plugin.cpp bonded.cpp pair_consil.cpp network.cpp pair_jax_pjrt.cpp -ldl -o consil.so
+  plugin.cpp bonded.cpp dihedral.cpp pair_consil.cpp network.cpp pair_jax_pjrt.cpp -ldl -o consil.so

@@ -44,6 +44,7 @@ extern "C" void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
 {
   add(lmp, handle, regfunc, "bond", "consil", "terms of a distance along the chain", &create<make_bond>);
   add(lmp, handle, regfunc, "angle", "consil", "terms of the cosine of an angle", &create<make_angle>);
+  add(lmp, handle, regfunc, "dihedral", "consil", "series of a dihedral times sines", &create<make_dihedral>);
   add(lmp, handle, regfunc, "pair", "consil", "terms of a distance between types", &create<make_pair>);
   add(lmp, handle, regfunc, "pair", "jax/pjrt", "a strictly local network, a program of XLA", &create<make_network>);
 }

@@ -9,6 +9,7 @@ class LAMMPS;
 
 void *make_bond(LAMMPS_NS::LAMMPS *);
 void *make_angle(LAMMPS_NS::LAMMPS *);
+void *make_dihedral(LAMMPS_NS::LAMMPS *);
 void *make_pair(LAMMPS_NS::LAMMPS *);
 void *make_network(LAMMPS_NS::LAMMPS *);
 
