@@ -45,7 +45,7 @@ class BeadEnergy(eqx.Module):
             d = [x[None, :, k] - x[:, None, k] for k in range(3)]
             itself = np.eye(x.shape[0])
             return self.dense(d[0] * d[0] + d[1] * d[1] + d[2] * d[2] + itself)
-        index, t = neighbours.index, self.chains.types
+        index, t = neighbours.index, jnp.asarray(self.chains.types)
         shift = [0.0] * 3 if neighbours.shift is None else [neighbours.shift[..., k] for k in range(3)]
         d = [x[:, k][index] - x[:, k][:, None] + shift[k] for k in range(3)]
         r2 = jnp.where(neighbours.mask, d[0] * d[0] + d[1] * d[1] + d[2] * d[2], 1e6)
@@ -53,7 +53,7 @@ class BeadEnergy(eqx.Module):
 
     def _network(self, x, neighbours: Neighbours):
         index = neighbours.index
-        t = self.chains.types
+        t = jnp.asarray(self.chains.types)
         energies = self.network.energies(
             neighbours.vectors(x), t, t[index], self.chains.separation(index), neighbours.mask
         )

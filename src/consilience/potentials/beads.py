@@ -47,8 +47,9 @@ class Chains(eqx.Module):
 
     def separation(self, index):
         """Distance along the chain between each bead and beads `index` (n, K); FAR in another chain."""
-        apart = jnp.abs(self.number[index] - self.number[:, None])
-        return jnp.where(self.chain[index] == self.chain[:, None], jnp.minimum(apart, FAR), FAR)
+        number, chain = jnp.asarray(self.number), jnp.asarray(self.chain)
+        apart = jnp.abs(number[index] - number[:, None])
+        return jnp.where(chain[index] == chain[:, None], jnp.minimum(apart, FAR), FAR)
 
 
 def residue_type(name: str) -> int:

@@ -22,6 +22,17 @@ WEAKEST = np.array([3.5, 3.5, 3.5, 3.5, 1.0]) * KCAL_MOL  # eV, of the excluded 
 CLASSES = 3  # of pairs: separation 4, 5, and beyond
 
 
+def _pair_numbers() -> np.ndarray:
+    """Number of each unordered pair of types, (20, 20)."""
+    out = np.zeros((TYPES, TYPES), np.int32)
+    i, j = np.triu_indices(TYPES)
+    out[i, j] = out[j, i] = np.arange(len(i))
+    return out
+
+
+PAIRS = _pair_numbers()
+
+
 class Table(eqx.Module):
     """Coefficients of one kind of term: shared (k,), by_type (m, 20, k) for each of its m beads, or of sites (s, k)."""
 
@@ -37,7 +48,7 @@ class Table(eqx.Module):
 
 
 class PairTable(eqx.Module):
-    """Coefficients of pairs: by class of separation (3, k), by type (20, k), by pair of types (20, 20, k)."""
+    """Coefficients of pairs: by class of separation (3, k), by type (20, k), by unordered pair of types (210, k)."""
 
     shared: Any
     by_type: Any
@@ -47,8 +58,8 @@ class PairTable(eqx.Module):
         """Coefficients (..., k); zero for separations below 4."""
         level = jnp.clip(separation - (NEAR - 1), 0, CLASSES - 1)
         shared, by_type, by_pair = (jnp.asarray(a) for a in (self.shared, self.by_type, self.by_pair))
-        out = shared[level] + by_type[first] + by_type[second]
-        out = out + 0.5 * (by_pair[first, second] + by_pair[second, first])
+        which = jnp.asarray(PAIRS)[first, second]
+        out = shared[level] + by_type[first] + by_type[second] + by_pair[which]
         return jnp.where((separation >= NEAR - 1)[..., None], out, 0.0)
 
 
@@ -190,7 +201,7 @@ def empty_prior(
         table(3, basis.ANGLES),
         table(4, 2 * basis.DIHEDRALS),
         2.0 * WEAKEST,
-        PairTable(np.zeros((CLASSES, k)), np.zeros((TYPES, k)), np.zeros((TYPES, TYPES, k))) if pair else None,
+        PairTable(np.zeros((CLASSES, k)), np.zeros((TYPES, k)), np.zeros((PAIRS.max() + 1, k))) if pair else None,
         wall,
         sites,
     )

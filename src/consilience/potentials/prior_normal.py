@@ -15,6 +15,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import sparse
 
 from consilience.potentials import prior_basis as basis
 from consilience.potentials.beads import NEAR, Chains, bond_lengths, cos_angles
@@ -158,15 +159,15 @@ def normal(prior: Prior, chains: Chains, positions: np.ndarray, forces: np.ndarr
     p = sum(np.size(a) for a in leaves)
     share = np.asarray(jax.jit(jax.jacfwd(instances))(jnp.zeros(p)))  # (columns of the design, p)
     used = np.flatnonzero(np.abs(share).sum(0))
-    share = share[:, used]
+    share = sparse.csr_array(share[:, used])
     matrix, vector, total = np.zeros((len(used), len(used))), np.zeros(len(used)), 0.0
-    step = max(1, min(256, int(CHUNK / (3 * n * max(len(share), 1)))))
+    step = max(1, min(256, int(CHUNK / (3 * n * max(len(used), 1)))))
     for start in range(0, count, step):
         chosen = np.minimum(np.arange(start, start + step), count - 1)  # one shape, compiled once
         x = np.asarray(positions[chosen], float)
         f = np.asarray(forces[chosen], float) - np.asarray(_walls(prior, chains, x))
         root = np.sqrt(np.where(np.arange(start, start + step) < count, weights[chosen], 0.0))
-        design = _design(kinds, x) @ share * np.repeat(root, 3 * n)[:, None]
+        design = (_design(kinds, x) @ share).toarray() * np.repeat(root, 3 * n)[:, None]
         target = (f * root[:, None, None]).ravel()
         matrix += design.T @ design
         vector += design.T @ target
@@ -176,21 +177,24 @@ def normal(prior: Prior, chains: Chains, positions: np.ndarray, forces: np.ndarr
     return Normal(full, right, np.asarray(total), np.asarray(3.0 * n * weights.sum()))
 
 
-def _design(kinds: dict[str, _Kind], x: np.ndarray) -> np.ndarray:
+def _design(kinds: dict[str, _Kind], x: np.ndarray) -> sparse.csr_array:
     """Forces of every basis function of every term: (f 3 n, columns)."""
     f, n, _ = x.shape
-    parts = []
+    rows, columns, values, start = [], [], [], 0
     for kind in kinds.values():
         if not len(kind.beads):
             continue
-        m = kind.beads.shape[1]
         gradient = np.asarray(_gradients(x[:, kind.beads], kind.number, basis=kind.basis))  # (f, t, k, m, 3)
         t, k = gradient.shape[1:3]
-        out = np.zeros((f, n, 3, t, k))
-        for b in range(m):
-            out[:, kind.beads[:, b], :, np.arange(t)] -= np.moveaxis(gradient[:, :, :, b], 1, 0).swapaxes(2, 3)
-        parts.append(out.reshape(f * n * 3, t * k))
-    return np.concatenate(parts, 1)
+        frame = 3 * n * np.arange(f)[:, None, None, None, None]
+        row = frame + 3 * kind.beads[None, :, None, :, None] + np.arange(3)
+        column = start + k * np.arange(t)[:, None, None, None] + np.arange(k)[:, None, None]
+        rows.append(np.broadcast_to(row, gradient.shape).ravel())
+        columns.append(np.broadcast_to(column[None], gradient.shape).ravel())
+        values.append(-gradient.ravel())
+        start += t * k
+    where = np.concatenate(rows), np.concatenate(columns)
+    return sparse.csr_array((np.concatenate(values), where), shape=(3 * n * f, start))
 
 
 @partial(jax.jit, static_argnames="basis")
