@@ -187,7 +187,7 @@ def load_beads(place: Path, said: Mapping[str, Any]) -> BeadModel:
 
 def _own(part: Any, name: str) -> dict[str, np.ndarray]:
     found = named(eqx.filter(part, eqx.is_array_like))
-    return {f"{name}.{k}": np.ascontiguousarray(v) for k, v in found.items()}
+    return {f"{name}.{k}": np.array(v, order="C") for k, v in found.items()}  # keeps numbers without axes
 
 
 def _filled(like: Any, name: str, arrays: Mapping[str, np.ndarray]) -> Any:
