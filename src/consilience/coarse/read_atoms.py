@@ -11,7 +11,7 @@ import gemmi
 import numpy as np
 
 from consilience.coarse.atom_quality import inspect_atoms
-from consilience.coarse.atoms import AtomFrames, find_constraints
+from consilience.coarse.atoms import AtomFrames, find_constraints, whole
 from consilience.coarse.keys import find, labels_of, shaped
 from consilience.coarse.topology import Topology, read_topology
 from consilience.core.errors import Finding, InputError, clean, raise_errors
@@ -77,6 +77,8 @@ def read_atoms(
     if len(got.positions) == 0:
         raise InputError("the trajectory has no frames", where)
     frames = _frames(got, top, Path(where), name, max(1, stride), temperature)
+    if frames.box is not None and np.all(np.abs(np.linalg.det(frames.box)) > 1.0):
+        frames = replace(frames, positions=whole(frames.positions, frames.box, frames.topology))
     notes = list(got.notes)
     frames, found = inspect_atoms(frames, got.labelled, got.unit)
     notes += found
