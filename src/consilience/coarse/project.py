@@ -18,6 +18,7 @@ from consilience.core.errors import InputError
 from consilience.units import KCAL_MOL
 
 _BLOCKS = 20
+_MOST_GROUPS = 1500  # of a map of one protein's own; beyond, no trajectory is long enough for it
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ def choose_maps(
     if kind == "basic":
         return [basic_map(b, a.groups) for a, b in proteins], None
     shared = fit_shared(proteins) if alike else None
-    if len(proteins) > 1 and shared is not None:
+    large = max(int(a.groups.max()) + 1 for a, _ in proteins) > _MOST_GROUPS
+    if shared is not None and (len(proteins) > 1 or large):
         return [shared.map_of(a.topology, b, a.groups) for a, b in proteins], shared
     made = [optimal_map(a.group_forces(), b, a.groups, a.temperature, a.trajectory) for a, b in proteins]
     if shared is not None and shared.validated:

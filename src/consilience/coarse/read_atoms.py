@@ -91,6 +91,31 @@ def read_atoms(
     return frames
 
 
+def inspect_arrays(
+    path: str | Path, units: str | None = None, keys: Mapping[str, str] | None = None
+) -> tuple[int, int, list[Finding]]:
+    """Frames, atoms and findings of an npz file of all-atom frames, as far as they can be judged without a topology.
+
+    Raises InputError where arrays are missing, do not fit one another, or cannot be read.
+    """
+    where = str(path)
+    got = _of_npz(where, dict(keys or {}), units)
+    f, n = got.positions.shape[:2]
+    if not f or not n:
+        raise InputError("the trajectory is empty: no frames (0 frames), or no atoms", where, f"{f} frames")
+    notes = list(got.notes)
+    for words, a in (("positions", got.positions), ("forces", got.forces)):
+        bad = np.flatnonzero(~np.isfinite(a).all((1, 2)))
+        if len(bad):
+            what = f"{words} are not finite (NaN or inf) in {len(bad)} frame(s): consil coarsen leaves them out"
+            notes.append(Finding("warn", what, f"{where}, frame {bad[0]} (counted from 0)"))
+    repeated = f - len(np.unique(got.positions.reshape(f, -1), axis=0))
+    if repeated:
+        what = f"{repeated} repeated (identical or frozen) frame(s) of {f}: consil coarsen leaves them out"
+        notes.append(Finding("warn", what, where))
+    return f, n, notes
+
+
 def _frames(
     got: _Arrays, top: Topology, path: Path, name: str | None, stride: int, temperature: float | None
 ) -> AtomFrames:

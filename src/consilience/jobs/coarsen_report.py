@@ -73,10 +73,8 @@ def _cards(summary: Mapping[str, Any]) -> tuple[Card, ...]:
     limit = None if noise is None else max(0.0, 1 - (noise / summary["force_rms"]) ** 2)
     return (
         Card("r.m.s. force", summary["force_rms"], f"slice: {by_map['slice']:.1f}", None, "", "kcal/mol/Å", 2),
-        Card(
-            "noise, at most", noise, "what bonded terms leave", None, "the best error a model can have", "kcal/mol/Å", 2
-        ),
-        Card("explained variance", limit, "by bonded terms, left-out frames", None, "EV", "", 2),
+        Card("noise, at most", noise, "what bonded terms leave", None, "no raw error falls far below", "kcal/mol/Å", 2),
+        Card("explained variance", limit, "by bonded terms, frames left out", None, "", "", 2),
         Card("mean force", z, "difference from the basic map", band(z, 1.6, 2.5), "about 1", "standard errors", 2),
         Card("frames", summary["n_frames"]),
     )
@@ -93,16 +91,18 @@ def _bars(made: Sequence[Coarsened]) -> Block:
 
 
 def _table(made: Sequence[Coarsened]) -> Table:
-    columns = ("protein", Column("frames"), Column("beads"), Column("slice", "kcal/mol/Å", 2),
-               Column("basic", "kcal/mol/Å", 2), Column("chosen", "kcal/mol/Å", 2), Column("noise", "kcal/mol/Å", 2),
-               "map", Column("ridge"), Column("deviation from validity"),
-               Column("mean force", "standard errors", 2))  # fmt: skip
+    columns = ("protein", Column("frames"), Column("beads"), Column("slice", "", 2), Column("basic", "", 2),
+               Column("chosen", "", 2), Column("noise", "", 2), "map", Column("mean force", "", 2))  # fmt: skip
     rows = tuple(
         (m.frames.name, len(m.beads), len(m.map.names), m.rms["slice"], m.rms["basic"], m.rms[m.chosen.kind], m.noise,
-         m.chosen.kind, m.chosen.ridge, m.deviation, m.mean_force_z)
+         m.chosen.kind, m.mean_force_z)
         for m in made
     )  # fmt: skip
-    return Table(columns, rows, "The noise is bounded from above by what site-specific bonded terms leave unexplained.")
+    caption = (
+        "R.m.s. forces in kcal/mol/Å; noise: an upper bound, what site-specific bonded terms leave unexplained; mean "
+        "force: difference from the basic map in standard errors."
+    )
+    return Table(columns, rows, caption)
 
 
 def _curves(prior: Sequence[Inversion]) -> Iterator[Block]:
