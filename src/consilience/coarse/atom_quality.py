@@ -30,19 +30,20 @@ def inspect_atoms(frames: AtomFrames, labelled: str, unit: float) -> tuple[AtomF
     frames, out = _lengths(frames)
     if any(f.level == "error" for f in out):
         return frames, out
+    frames, found = _repeated(frames)
+    out += found
     frames, found = _damaged(frames)
     out += found
     if any(f.level == "error" for f in out) or not len(frames):
         return frames, out
-    frames, found = _repeated(frames)
-    out += found
     frames, found = _force_unit(frames, labelled, unit)
     return frames, out + found
 
 
 def _pairs(frames: AtomFrames) -> np.ndarray:
     top = frames.topology
-    return np.concatenate([top.bonds_of("N", "CA"), top.bonds_of("CA", "C"), top.bonds_of("C", "O")])
+    named = (("N", "CA", 0), ("CA", "C", 0), ("C", "O", 0), ("C", "N", 1))
+    return np.concatenate([top.bonds_of(*pair) for pair in named])
 
 
 def _distances(frames: AtomFrames, pairs: np.ndarray) -> np.ndarray:
@@ -59,7 +60,7 @@ def _lengths(frames: AtomFrames) -> tuple[AtomFrames, list[Finding]]:
     if not len(pairs):
         what = "the topology has no protein backbone: units and order of atoms cannot be checked"
         return frames, [Finding("note", what, str(frames.topology.path))]
-    r = np.median(_distances(frames, pairs), axis=0)
+    r = np.nanmedian(_distances(frames, pairs), axis=0)
     middle = float(np.nanmedian(r))
     if _COVALENT[0] <= middle <= _COVALENT[1] and np.mean((r > _COVALENT[0]) & (r < _COVALENT[1])) > 0.9:
         return frames, []

@@ -78,10 +78,11 @@ def read_atoms(
         raise InputError("the trajectory has no frames", where)
     frames = _frames(got, top, Path(where), name, max(1, stride), temperature)
     notes = list(got.notes)
-    frames, found = _with_constraints(frames, got, constraints)
-    notes += found
     frames, found = inspect_atoms(frames, got.labelled, got.unit)
     notes += found
+    if not any(f.level == "error" for f in notes):
+        frames, found = _with_constraints(frames, got, constraints)
+        notes += found
     frames = replace(frames, findings=tuple(dict.fromkeys(notes)))
     if strict:
         raise_errors(frames.findings)

@@ -25,7 +25,7 @@ class Topology:
 
     `names` (n,): atom names; `elements` (n,): symbols; `residue` (n,) int: residue of each atom; of residues:
     `residue_names` (r,), `chain` (r,) int, `number` (r,) int: place in the chain, with gaps at chain breaks;
-    `chain_names` by number of chain; `positions` (n, 3) Å of the file. `text`: the file, for a picture of it.
+    `residue_seqid` (r,) int: number in the file; `chain_names` by number of chain; `positions` (n, 3) Å of the file.
     """
 
     names: np.ndarray
@@ -34,6 +34,7 @@ class Topology:
     residue_names: np.ndarray
     chain: np.ndarray
     number: np.ndarray
+    residue_seqid: np.ndarray
     chain_names: tuple[str, ...]
     positions: np.ndarray
     path: Path = Path()
@@ -46,6 +47,11 @@ class Topology:
         """(b,) int: CA atoms of amino-acid residues, in order."""
         is_ca = (self.names == "CA") & (self.elements == "C")
         return np.flatnonzero(is_ca)
+
+    @property
+    def seqid(self) -> np.ndarray:
+        """(n,) int: number of the residue of each atom in the file."""
+        return self.residue_seqid[self.residue]
 
     @property
     def solute(self) -> np.ndarray:
@@ -72,7 +78,7 @@ class Topology:
         kept, residue = np.unique(self.residue[atoms], return_inverse=True)
         return Topology(
             self.names[atoms], self.elements[atoms], residue, self.residue_names[kept], self.chain[kept],
-            self.number[kept], self.chain_names, self.positions[atoms], self.path,
+            self.number[kept], self.residue_seqid[kept], self.chain_names, self.positions[atoms], self.path,
         )  # fmt: skip
 
 
@@ -101,7 +107,7 @@ def read_topology(path: str | Path) -> Topology:
 
 def _of_model(model: gemmi.Model, path: Path) -> Topology:
     names, elements, residue, xyz = [], [], [], []
-    residue_names, chain, number, chain_names = [], [], [], []
+    residue_names, chain, number, seqid, chain_names = [], [], [], [], []
     count, last, last_c = -1, None, None  # of the residue before: its number in the file, its C
     for part in model:
         for res in part:
@@ -123,8 +129,9 @@ def _of_model(model: gemmi.Model, path: Path) -> Topology:
             residue_names.append(standard(res.name) if res.name not in SOLVENT else res.name)
             chain.append(len(chain_names) - 1)
             number.append(count)
+            seqid.append(res.seqid.num or 0)
             last, last_c = res.seqid.num, ends.get("C")
     return Topology(
         np.array(names), np.array(elements), np.array(residue), np.array(residue_names), np.array(chain),
-        np.array(number), tuple(chain_names), np.array(xyz, float), path,
+        np.array(number), np.array(seqid), tuple(chain_names), np.array(xyz, float), path,
     )  # fmt: skip

@@ -83,6 +83,7 @@ def autopsy(
     kinetic_energy: float,
     failed: tuple[np.ndarray, np.ndarray],
     last_good: tuple[np.ndarray, np.ndarray],
+    watched: Any = None,
 ) -> Failure:
     """Examine a frame that crossed a bound; `failed` and `last_good` are its positions and forces and those before.
 
@@ -94,7 +95,7 @@ def autopsy(
     order = np.argsort(-np.nan_to_num(size, nan=np.inf, posinf=np.inf), kind="stable")
     atoms = tuple(int(a) for a in order[:2])
     if code == 3:
-        atoms = closest_pair(seen_x, listing, order)
+        atoms = closest_pair(seen_x, listing, order, watched)
     distance = float(_distances(seen_x[atoms[0]], seen_x[atoms[1]][None], listing)[0]) if len(atoms) == 2 else None
     broken = np.flatnonzero(~np.isfinite(forces).all(1))
     worst = int(broken[0]) if len(broken) else int(np.argmax(np.linalg.norm(forces, axis=1)))
@@ -117,13 +118,21 @@ def autopsy(
     )
 
 
-def closest_pair(x: np.ndarray, listing: Listing, order: np.ndarray | None = None) -> tuple[int, ...]:
-    """The two atoms of x (n, 3) nearest to one another; beyond 2000 atoms among the first 50 of `order` and all."""
+def closest_pair(
+    x: np.ndarray, listing: Listing, order: np.ndarray | None = None, watched: Any = None
+) -> tuple[int, ...]:
+    """The two atoms of x (n, 3) nearest to one another; beyond 2000 atoms among the first 50 of `order` and all.
+
+    watched: of pairs, index (n, K) -> bool (n, K), that count; None: all.
+    """
     n = len(x)
-    rows = np.arange(n) if n <= 2000 or order is None else order[:50]
+    some = np.arange(n) if n <= 2000 or order is None else order[:50]
+    counted = np.ones((n, len(some)), bool)
+    if watched is not None:
+        counted = np.asarray(watched(np.repeat(np.asarray(some, np.int32)[None], n, 0)))
     best, pair = np.inf, tuple(range(min(n, 2)))
-    for i in rows:
-        d = _distances(x[i], x, listing)
+    for k, i in enumerate(some):
+        d = np.where(counted[:, k], _distances(x[i], x, listing), np.inf)
         d[i] = np.inf
         j = int(np.argmin(d))
         if d[j] < best:

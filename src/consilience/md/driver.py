@@ -106,5 +106,6 @@ class Run:
             dof=int(self.settings.dof),
             kinetic_energy=float(kinetic(v, self.settings.masses)),
             failed=(x, f),
+            watched=self.settings.watched,
             last_good=(np.asarray(good.state.positions[replica]), np.asarray(good.state.forces[replica])),
         )

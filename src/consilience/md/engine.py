@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from consilience.forces import forces_from
-from consilience.md.integrate import Moved, State, baoab, complete, kinetic, verlet
+from consilience.md.integrate import NOISE_STEPS, Moved, State, baoab, complete, kinetic, noise_slot, noises, verlet
 from consilience.md.lists import Kind, Lists, remade, stale
 from consilience.neighbours import Box
 from consilience.units import BOLTZMANN
@@ -34,6 +34,7 @@ class Settings(eqx.Module):
 
     masses (n,) amu; dt natural time; friction per natural time; kt (R,) eV; dof: degrees of freedom; every: steps
     between frames; cutoff and skin Å; bounds on distance (Å), force (eV/Å) and temperature (K); box: cell or None.
+    watched: a module index (n, K) -> bool (n, K), the pairs whose distance has the bound; None: all.
     """
 
     masses: Any
@@ -48,6 +49,7 @@ class Settings(eqx.Module):
     max_force: Any
     max_temperature: Any
     box: Box | None
+    watched: Any = None
 
 
 class Frames(eqx.Module):
@@ -88,39 +90,58 @@ def evaluate(energy, positions, lists: Lists):
     return jax.vmap(one, (0, 0 if batched else None))(positions, lists.neighbours)
 
 
-def shortest_pair(positions, lists: Lists):
-    """Shortest distance between neighbours in each replica (R,), Å; inf where there is none."""
+def shortest_pair(positions, lists: Lists, watched: Any = None):
+    """Shortest distance between neighbours that are `watched` in each replica (R,), Å; inf where there is none."""
 
     def one(x, neighbours):
         if neighbours.index.shape[1] == 1 and x.shape[0] == 1:
             return jnp.asarray(jnp.inf)
-        d2 = 0.0
-        for k in range(3):
-            shift = 0.0 if neighbours.shift is None else neighbours.shift[..., k]
-            d2 = d2 + (x[:, k][neighbours.index] - x[:, k][:, None] + shift) ** 2
-        return jnp.sqrt(jnp.min(jnp.where(neighbours.mask, d2, jnp.inf)))
+        seen = neighbours.mask if watched is None else neighbours.mask & watched(neighbours.index)
+        return jnp.sqrt(jnp.min(jnp.where(seen, neighbours.squared(x), jnp.inf)))
 
     batched = lists.neighbours.index.ndim == 3
     return jax.vmap(one, (0, 0 if batched else None))(positions, lists.neighbours)
 
 
-def inspect(state: State, kinetic_energy, lists: Lists, settings: Settings):
-    """What is wrong with each replica (R,), the shortest distance () and the largest force () of a frame."""
+class Look(eqx.Module):
+    """When distances were last looked at: positions (R, n, 3) and the shortest distance then () of any replica, Å."""
+
+    positions: Any
+    near: Any
+
+
+def look(positions, lists: Lists, settings: Settings, last: Look, shortest):
+    """Shortest distances (R,), inf where they were not looked at, and the look that stands.
+
+    They are looked at where they could be below `shortest` (), the least so far: where atoms have moved so far since
+    the last look that a pair may have come that near. So no crossing and no extreme is missed.
+    """
+    moved = 2 * jnp.sqrt(jnp.max(jnp.sum((positions - last.positions) ** 2, -1)))
+    idle = jnp.minimum(last.near, settings.cutoff) - moved > shortest
+
+    def now():
+        near = shortest_pair(positions, lists, settings.watched)
+        return near, Look(positions, jnp.min(near))
+
+    return jax.lax.cond(idle, lambda: (jnp.full(positions.shape[0], jnp.inf), last), now)
+
+
+def inspect(state: State, kinetic_energy, near, settings: Settings):
+    """What is wrong with each replica (R,) and the largest force () of a frame; near (R,): its shortest distances."""
     largest = jnp.sqrt(jnp.max(jnp.sum(state.forces**2, -1), -1))
-    near = shortest_pair(state.positions, lists)
     hot = 2 * kinetic_energy / (settings.dof * BOLTZMANN) > settings.max_temperature
     finite = jnp.isfinite(state.energy) & jnp.isfinite(largest) & jnp.isfinite(kinetic_energy)
     code = jnp.where(hot, HOT, FINE)
     code = jnp.where(near < settings.min_distance, CLOSE, code)
     code = jnp.where(largest > settings.max_force, FORCE, code)
-    return jnp.where(finite, code, NOT_FINITE), jnp.min(near), jnp.max(largest)
+    return jnp.where(finite, code, NOT_FINITE), jnp.max(largest)
 
 
-def move(state: State, settings: Settings, ensemble: Ensemble) -> Moved:
-    """The first half of a step."""
+def move(state: State, settings: Settings, ensemble: Ensemble, normal=None) -> Moved:
+    """The first half of a step; normal: its noise where it is at hand."""
     if ensemble == "nve":
         return verlet(state, settings.masses, settings.dt)
-    return baoab(state, settings.masses, settings.dt, settings.friction, settings.kt)
+    return baoab(state, settings.masses, settings.dt, settings.friction, settings.kt, normal)
 
 
 @_light
@@ -128,8 +149,9 @@ def begin(energy, positions, velocities, keys, lists: Lists, settings: Settings,
     """The state at positions and velocities (R, n, 3), with its energy and forces, inspected."""
     value, forces = evaluate(energy, positions, lists)
     state = State(positions, velocities, forces, value, keys, jnp.asarray(0))
-    code, near, largest = inspect(state, kinetic(velocities, settings.masses), lists, settings)
-    return Progress(state, move(state, settings, ensemble), lists, code, near, largest)
+    near = shortest_pair(positions, lists, settings.watched)
+    code, largest = inspect(state, kinetic(velocities, settings.masses), near, settings)
+    return Progress(state, move(state, settings, ensemble), lists, code, jnp.min(near), largest)
 
 
 @_light
@@ -146,35 +168,45 @@ def advance(kept, frames: Frames, *, ensemble: Ensemble, kind: Kind) -> tuple[Pr
     lists for `moved.positions` from the host: always where `kind` is "host", on an overflow where it is "graph".
     """
     energy, progress, settings, last, first = kept
-    masses = settings.masses
+    masses, shape = settings.masses, progress.state.positions.shape[-2:]
 
     def open_(carry):
-        progress, _ = carry
+        progress, *_ = carry
         go = (progress.state.step < last) & jnp.all(progress.code == FINE)
         if kind == "all":
             return go
         return go & ~jnp.any(progress.lists.neighbours.overflow)
 
     def usable(carry):
-        progress, _ = carry
+        progress, *_ = carry
         if kind == "all":
             return open_(carry)
         return open_(carry) & ~stale(progress.lists.reference, progress.moved.positions, settings.skin)
 
-    def step(carry):
-        progress, frames = carry
+    def step(carry, normal=None):
+        progress, frames, seen = carry
         value, forces = evaluate(energy, progress.moved.positions, progress.lists)
         state = complete(progress.state, progress.moved, value, forces, masses, settings.dt)
         kinetic_energy = kinetic(state.velocities, masses)
-        code, near, largest = inspect(state, kinetic_energy, progress.lists, settings)
+        near, seen = look(state.positions, progress.lists, settings, seen, progress.shortest)
+        code, largest = inspect(state, kinetic_energy, near, settings)
         slot = (state.step + settings.every - 1) // settings.every - first - 1  # the last write to a slot stays
         now = Frames(state.positions, state.velocities, value, kinetic_energy)
         frames = jax.tree.map(lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, slot, 0), frames, now)
-        near, largest = jnp.minimum(progress.shortest, near), jnp.maximum(progress.largest, largest)
-        return Progress(state, move(state, settings, ensemble), progress.lists, code, near, largest), frames
+        shortest, largest = jnp.minimum(progress.shortest, jnp.min(near)), jnp.maximum(progress.largest, largest)
+        ahead = move(state, settings, ensemble, None if normal is None else normal[noise_slot(state.step)])
+        return Progress(state, ahead, progress.lists, code, shortest, largest), frames, seen
+
+    def steps(carry):
+        if ensemble == "nve":
+            return jax.lax.while_loop(usable, step, carry)
+        state = carry[0].state
+        drawn = noises(state.key, state.step + 1, shape)
+        until = (state.step // NOISE_STEPS + 1) * NOISE_STEPS
+        return jax.lax.while_loop(lambda c: usable(c) & (c[0].state.step < until), lambda c: step(c, drawn), carry)
 
     def with_list(carry):
-        progress, frames = carry
+        progress, *rest = carry
         ahead = progress.moved.positions
         lists = jax.lax.cond(
             stale(progress.lists.reference, ahead, settings.skin),
@@ -183,9 +215,11 @@ def advance(kept, frames: Frames, *, ensemble: Ensemble, kind: Kind) -> tuple[Pr
             progress.lists,
         )
         progress = eqx.tree_at(lambda p: p.lists, progress, lists)
-        return jax.lax.while_loop(usable, step, (progress, frames))
+        return steps((progress, *rest))
 
-    carry = (progress, frames)
+    carry = (progress, frames, Look(progress.state.positions, jnp.asarray(-jnp.inf)))
     if kind == "graph":
-        return jax.lax.while_loop(open_, with_list, carry)
-    return jax.lax.while_loop(usable, step, carry)
+        carry = jax.lax.while_loop(open_, with_list, carry)
+    else:
+        carry = jax.lax.while_loop(usable, steps, carry)
+    return carry[0], carry[1]

@@ -13,6 +13,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+NOISE_STEPS = 16  # steps whose noise is drawn at once
+
 
 class State(eqx.Module):
     """A point of a trajectory at the end of a step, float64.
@@ -42,11 +44,12 @@ def verlet(state: State, masses, dt) -> Moved:
     return Moved(state.positions + dt * velocities, velocities)
 
 
-def baoab(state: State, masses, dt, friction, kt) -> Moved:
+def baoab(state: State, masses, dt, friction, kt, normal=None) -> Moved:
     """Kick, half a drift, friction and noise, half a drift (Leimkuhler & Matthews 2013, Appl. Math. Res. Express).
 
-    friction: per natural time. kt: eV, () or one for each replica. Samples positions of a harmonic oscillator exactly
-    at any stable dt; velocities with an error of second order.
+    friction: per natural time. kt: eV, () or one for each replica. normal: the noise of the step where it is at hand
+    (None: it is drawn). Samples positions of a harmonic oscillator exactly at any stable dt; velocities with an error
+    of second order.
     """
     mass = masses[:, None]
     velocities = state.velocities + 0.5 * dt * state.forces / mass
@@ -54,7 +57,8 @@ def baoab(state: State, masses, dt, friction, kt) -> Moved:
     kt = jnp.asarray(kt)[..., None, None]
     keep = jnp.exp(-friction * dt)
     width = jnp.sqrt(-jnp.expm1(-2 * friction * dt) * kt / mass)
-    velocities = keep * velocities + width * noise(state.key, state.step, velocities.shape[-2:])
+    normal = noise(state.key, state.step, velocities.shape[-2:]) if normal is None else normal
+    velocities = keep * velocities + width * normal
     return Moved(middle + 0.5 * dt * velocities, velocities)
 
 
@@ -80,13 +84,27 @@ def baoab_step(state: State, energy_and_forces: Callable[..., Any], masses, dt, 
 
 def noise(key, step, shape: tuple[int, int]):
     """Standard normal numbers (..., n, 3) of a step: a function of key (..., 2) and step only."""
+    return noises(key, step, shape)[noise_slot(step)]
+
+
+def noises(key, step, shape: tuple[int, int]):
+    """The noise (NOISE_STEPS, ..., n, 3) of the steps among which `step` is, b * NOISE_STEPS + 1 and the following.
+
+    Drawn in float32, whose spacing and tail (5.4 standard deviations) dynamics does not see, at a fifth of the cost.
+    """
 
     def draw(key):
-        return jax.random.normal(jax.random.fold_in(key, step), shape, jnp.float64)
+        block = jax.random.fold_in(key, (step + NOISE_STEPS - 1) // NOISE_STEPS)
+        return jax.random.normal(block, (NOISE_STEPS, *shape), jnp.float32)
 
     if key.ndim == 1:
         return draw(key)
-    return draw(key[0])[None] if key.shape[0] == 1 else jax.vmap(draw)(key)
+    return draw(key[0])[:, None] if key.shape[0] == 1 else jax.vmap(draw, out_axes=1)(key)
+
+
+def noise_slot(step):
+    """Where in `noises` the noise of a step is."""
+    return (step + NOISE_STEPS - 1) % NOISE_STEPS
 
 
 def kinetic(velocities, masses):

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from consilience.core.errors import InputError
-from consilience.neighbours import Box, Neighbours, all_pairs, heights, nearby, neighbour_matrix
+from consilience.neighbours import Box, Neighbours, all_pairs, heights, nearby, neighbour_matrix, square_of_pairs
 
 Kind = Literal["all", "graph", "host"]
 ALL_PAIRS_LIMIT = 60  # atoms; beyond, pairs past the cutoff cost more than a list
 GRAPH_LIMIT = 1000  # atoms; beyond, n² distances cost more than the way through the host
+SQUARE = 24  # atoms; from here on the square of all pairs is at most some 4 % more work than the pairs alone
 
 
 class Lists(eqx.Module):
@@ -85,7 +86,7 @@ class Listing:
         """Lists by the host for positions (R, n, 3); with spare slots, or `capacity` slots (overflow is marked)."""
         n = positions.shape[1]
         if self.kind == "all":
-            return Lists(all_pairs(n), positions, np.asarray(0))
+            return Lists(every_pair(n), positions, np.asarray(0))
         found = [neighbour_matrix(x, self.reach, self.cell, self.pbc) for x in positions]
         if capacity is None:
             capacity = spare(max(f.capacity for f in found))
@@ -99,7 +100,12 @@ class Listing:
 
     def single(self, x: np.ndarray) -> Neighbours:
         """A list of just the pairs within the cutoff for one configuration (n, 3)."""
-        return all_pairs(len(x)) if self.kind == "all" else neighbour_matrix(x, self.cutoff, self.cell, self.pbc)
+        return every_pair(len(x)) if self.kind == "all" else neighbour_matrix(x, self.cutoff, self.cell, self.pbc)
+
+
+def every_pair(n: int) -> Neighbours:
+    """All pairs of n atoms, in the form that is cheaper for so many."""
+    return square_of_pairs(n) if n >= SQUARE else all_pairs(n)
 
 
 def spare(needed: int) -> int:

@@ -11,8 +11,7 @@ import numpy as np
 from consilience.core.errors import InputError
 from consilience.md.engine import Frames, Progress, Settings
 from consilience.md.integrate import kinetic
-from consilience.md.lists import Listing
-from consilience.neighbours import all_pairs
+from consilience.md.lists import Listing, every_pair
 from consilience.units import BOLTZMANN, FS
 
 
@@ -91,7 +90,7 @@ class Recorder:
         if not len(flat):
             return np.zeros((*x.shape[:2], 3))
         if self.listing.kind == "all":
-            out = _dipoles_shared(self.energy, flat, all_pairs(x.shape[2]))
+            out = _dipoles_shared(self.energy, flat, every_pair(x.shape[2]))
         else:
             out = [_dipole(self.energy, one, self.listing.make(one[None]).neighbours) for one in flat]
         return np.asarray(out, float).reshape(*x.shape[:2], 3)

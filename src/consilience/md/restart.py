@@ -10,8 +10,8 @@ import numpy as np
 from consilience.core.errors import InputError
 from consilience.md.engine import Ensemble, Progress, Settings
 from consilience.md.integrate import Moved, State
-from consilience.md.lists import Listing, Lists
-from consilience.neighbours import Neighbours, all_pairs
+from consilience.md.lists import Listing, Lists, every_pair
+from consilience.neighbours import Neighbours
 
 
 def plain_state(progress: Progress, listing: Listing, settings: Settings, ensemble: Ensemble) -> dict[str, np.ndarray]:
@@ -38,7 +38,7 @@ def restored(
         s = State(**{f.name: np.asarray(state[f.name]) for f in fields(State)})
         moved = Moved(**{f.name: np.asarray(state[f"next.{f.name}"]) for f in fields(Moved)})
         if listing.kind == "all":
-            lists = Lists(all_pairs(shape[1]), s.positions, np.asarray(0))
+            lists = Lists(every_pair(shape[1]), s.positions, np.asarray(0))
         else:
             shift = np.asarray(state["list.shift"]) if "list.shift" in state else None
             index, mask, overflow = (np.asarray(state[f"list.{k}"]) for k in ("index", "mask", "overflow"))

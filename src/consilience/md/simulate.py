@@ -73,6 +73,7 @@ def simulate(
     lists: Kind | Literal["auto"] = "auto",
     capacity: int | None = None,
     bounds: Bounds | None = None,
+    watched: Any = None,
     block: int = 1000,
     dipoles: bool = False,
     state: Mapping[str, np.ndarray] | None = None,
@@ -91,7 +92,8 @@ def simulate(
     A run that goes on from `state` with the same arguments gives the frames of one that was never interrupted, to the
     last bit; with other ones (dt, temperature) it goes on from the same point.
 
-    A frame that crosses `bounds` ends the run: status "failed" and `failure`. Raises InputError for bad input.
+    A frame that crosses `bounds` ends the run: status "failed" and `failure`. `watched`: a module index (n, K) -> bool
+    (n, K) that says for which pairs of atoms (row, index) the least distance counts. Raises InputError for bad input.
     """
     bounds = bounds or Bounds()
     start = _read_start(energy, positions, masses, velocities, replicas)
@@ -118,6 +120,7 @@ def simulate(
         max_force=np.float64(bounds.max_force),
         max_temperature=np.float64(bounds.hottest(float(kelvin.max()))),
         box=listing.box(),
+        watched=watched,
     )
     clock = Clock()
     record = Recorder(energy, listing, dof, dt, every, dipoles)

@@ -69,7 +69,8 @@ def checked_shape(said: Mapping[str, Any]) -> NetworkShape:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not low <= value <= high or (kinds[name] == "int" and value != int(value)):
             raise ValueError(f"{name} is {value!r}, expected {low:g} to {high:g}")
-    return NetworkShape(**{k: int(v) if kinds[k] == "int" else v for k, v in said.items()})
+    values: dict[str, Any] = {k: int(v) if kinds[k] == "int" else v for k, v in said.items()}
+    return NetworkShape(**values)
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,28 @@ def spreads(prior: Prior, factor: float) -> np.ndarray:
 
 
 def solved(prior: Prior, work: Normal, factor: float) -> np.ndarray:
-    """Coefficients that minimise likelihood and shrinkage together, without bounds (p,)."""
+    """Coefficients (p,) that minimise likelihood and shrinkage together, those that would cross a bound held there."""
     a, b, precision, centre = _system(prior, work, factor)
-    return np.linalg.solve(a + np.diag(precision), b + precision * centre)
+    matrix, right = a + np.diag(precision), b + precision * centre
+    low = _lowest(prior)
+    held = np.zeros(len(low), bool)
+    while True:
+        c = np.where(held, low, 0.0)
+        free = np.flatnonzero(~held)
+        c[free] = np.linalg.solve(matrix[np.ix_(free, free)], (right - matrix @ c)[free])
+        new = ~held & (c < low)
+        if not new.any():
+            return c
+        held |= new
+
+
+def _lowest(prior: Prior) -> np.ndarray:
+    """Lower bounds of all coefficients, a little inside; -inf where there is none."""
+    values = coefficients(prior)
+    low = {k: jax.tree.map(lambda x: np.full(np.shape(x), -np.inf), v) for k, v in values.items()}
+    for name, bound in BOUNDS.items():
+        low[name] = np.broadcast_to(1.001 * np.asarray(bound), np.shape(values[name]))
+    return np.concatenate([np.ravel(x) for x in jax.tree.leaves(low)])
 
 
 def _system(prior: Prior, work: Normal, factor: float):
@@ -111,9 +130,9 @@ def fit_prior(prior: Prior, work: Normal, steer: Normal | None = None, *, steps:
     scored = {}
     if steer is not None:
         for factor in FACTORS:
-            scored[factor] = steer.explained(_clipped(prior, solved(prior, work, factor)))
+            scored[factor] = steer.explained(solved(prior, work, factor))
     factor = max(scored, key=lambda k: scored[k]) if scored else 1.0
-    start = with_coefficients(prior, _tree(prior, _clipped(prior, solved(prior, work, factor))))
+    start = with_coefficients(prior, _tree(prior, solved(prior, work, factor)))
     values = coefficients(start)
     names = tuple(values)
     _, _, precision, centre = _system(prior, work, factor)
@@ -132,14 +151,6 @@ def _tree(prior: Prior, c: np.ndarray) -> dict[str, Any]:
     ends = np.cumsum([np.size(a) for a in leaves])
     parts = [c[e - np.size(a) : e].reshape(np.shape(a)) for e, a in zip(ends, leaves, strict=True)]
     return jax.tree.unflatten(structure, parts)
-
-
-def _clipped(prior: Prior, c: np.ndarray) -> np.ndarray:
-    """The same coefficients, a little inside their bounds."""
-    values = _tree(prior, c)
-    for name, low in BOUNDS.items():
-        values[name] = np.maximum(values[name], 1.01 * np.asarray(low))
-    return np.asarray(flat(values))
 
 
 def total_of(parts: Sequence[Normal]) -> Normal:

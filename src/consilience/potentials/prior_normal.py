@@ -167,7 +167,8 @@ def normal(prior: Prior, chains: Chains, positions: np.ndarray, forces: np.ndarr
         x = np.asarray(positions[chosen], float)
         f = np.asarray(forces[chosen], float) - np.asarray(_walls(prior, chains, x))
         root = np.sqrt(np.where(np.arange(start, start + step) < count, weights[chosen], 0.0))
-        design = (_design(kinds, x) @ share).toarray() * np.repeat(root, 3 * n)[:, None]
+        products: Any = _design(kinds, x) @ share
+        design = products.toarray() * np.repeat(root, 3 * n)[:, None]
         target = (f * root[:, None, None]).ravel()
         matrix += design.T @ design
         vector += design.T @ target
