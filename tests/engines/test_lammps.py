@@ -179,8 +179,8 @@ def test_bad_input_is_refused(folder: Path, found: Any, beads: Any, monkeypatch:
 
 
 def test_sizes_of_programs() -> None:
-    assert rows_for(10) == (16,) and rows_for(35) == (16, 40) and rows_for(1000) == (16, 256)
-    assert slots_for(10.0, 20) == (32, 64) and slots_for(12.0, 60) == (80, 160)
+    assert rows_for(10) == (12,) and rows_for(35) == (16, 36) and rows_for(1000) == (16, 256)
+    assert slots_for(10.0, 20) == (28, 64) and slots_for(12.0, 60) == (80, 156) and slots_for(10.0, 15, 20) == (20,)
     assert build.release_of("2025.7.22.4.0") == "22 Jul 2025 - Update 4" and build.release_of("x") == "x"
 
 

@@ -118,6 +118,7 @@ def spectrum(inputs: tuple[Path, ...], **given: Any) -> int:
 @click.argument("inputs", nargs=-1, required=True, type=PATH, metavar="MODEL [START]")
 @click.option("--to", type=click.Choice(["lammps", "ase", "openmm"]), required=True, help="Engine.")
 @charge
+@_number(ExportOptions, "--temperature", float, "K", "Beads: of the run, and of a model that learnt from several.")
 @run_options
 def export(inputs: tuple[Path, ...], **given: Any) -> int:
     """A MODEL for another engine, with a ready input and a self-test."""

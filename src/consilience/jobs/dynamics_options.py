@@ -108,15 +108,15 @@ class SpectrumOptions:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Everything that `consil export` can be told: the engine, and the total charge in e."""
+    """Everything that `consil export` can be told: the engine; of molecules the total charge, e; of beads K."""
 
     to: Literal["lammps", "ase", "openmm"] = "ase"
     charge: float | None = None
+    temperature: float = 300.0
 
     def checked(self) -> ExportOptions:
         """The options, if each can be. Raises InputError."""
-        if self.to == "lammps":
-            raise InputError("--to lammps is not there yet for molecules", expected="ase or openmm")
+        at_least("--temperature", self.temperature, 1.0, 5000.0)
         return self
 
 

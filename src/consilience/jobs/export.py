@@ -44,13 +44,20 @@ def export(
     Raises InputError for bad input, and where the engine is not installed, before anything is written.
     """
     from consilience.jobs.start import load, model_files, sort_inputs
-    from consilience.model import load_model
+    from consilience.model import LoadedModel, load_model
 
     options, run = (options or ExportOptions()).checked(), run or RunOptions()
     prepare_jax()
     place, file = sort_inputs(files, need_start=False)
+    found = load_model(place)
+    if not isinstance(found, LoadedModel):
+        from consilience.jobs.export_beads import export_beads
+
+        return ExportResult(*export_beads(found, place, file, options, run))
+    if options.to == "lammps":
+        raise InputError("--to lammps is for models of beads", str(place), expected="ase or openmm for molecules")
     if file is None:
-        model = load_model(place)
+        model = found
         start = _own_start(model, place)
     else:
         model, start = load(place, file, options.charge)

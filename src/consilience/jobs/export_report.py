@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from consilience.jobs.bead_start import BeadStart
 from consilience.jobs.molecule_view import molecule_view
 from consilience.jobs.report_parts import band, footer
 from consilience.jobs.start import Start
-from consilience.report.page import Card, Column, Page, Section, Table, Text
+from consilience.report.page import Card, Column, Page, Section, Table, Text, Viewer
 from consilience.report.render import write_page
 
 
@@ -44,6 +45,41 @@ def write_report(path: Path, summary: Mapping[str, Any], rows: Sequence[Mapping[
         ),
         warnings=tuple(summary.get("warnings", ())),
         next_command="python run.py 2000",
+        footer=footer(summary),
+    )
+    write_page(path, page)
+
+
+def write_bead_report(
+    path: Path, summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], start: BeadStart, run: str
+) -> None:
+    """report.html of an export of beads; run: the command that starts dynamics."""
+    engine = f"{summary['engine']} {summary['engine_version']}"
+    columns = ("engine", "frame", Column("energy", "kcal/mol", 6), Column("of the engine", "kcal/mol", 6),
+               Column("difference", "kcal/mol"), Column("largest force", "kcal/mol/Å"),
+               Column("largest difference", "kcal/mol/Å"), Column("relative"))  # fmt: skip
+    table = Table(columns, tuple(tuple(r.values()) for r in rows), "Self-test")
+    energy, force = summary["tolerance"]["energy"], summary["tolerance"]["relative_force"]
+    cards = (
+        Card("Largest force difference", summary["max_relative_force_difference"], ", ".join(summary["ways"]),
+             band(summary["max_relative_force_difference"], force, 10 * force), f"tolerance {force:g}",
+             "of the largest force"),
+        Card("Largest energy difference", summary["max_energy_difference"], "",
+             band(summary["max_energy_difference"], energy, 10 * energy), f"tolerance {energy:g} kcal/mol", "kcal/mol"),
+    )  # fmt: skip
+    text = Text("README.txt says what the files are and how to run them.")
+    said = "The same frames by consilience and by the engine, with the beads in another order."
+    page = Page(
+        title=f"Export to {engine}",
+        subtitle=start.formula,
+        status=summary.get("status", "ok"),
+        cards=cards,
+        sections=(
+            Section("Self-test", said, (table, text)),
+            Section("The beads", "", (Viewer(start.pdb(), title="Start"),)),
+        ),
+        warnings=tuple(summary.get("warnings", ())),
+        next_command=run,
         footer=footer(summary),
     )
     write_page(path, page)

@@ -115,15 +115,15 @@ def far_of_network() -> int:
     return FAR
 
 
-def own_energy(energy: BeadEnergy, system: BeadSystem) -> Any:
+def own_energy(energy: BeadEnergy, cell: np.ndarray | None) -> Any:
     """The evaluation of our own code for the self-test: x (n, 3) Å -> energy (kcal/mol) and forces (kcal/mol/Å)."""
     from consilience.engines.source import Source
 
     source = Source(energy, cutoff=energy.cutoff)
-    pbc = system.cell is not None
+    pbc = cell is not None
 
     def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
-        found = source(x, system.cell, pbc)
+        found = source(x, cell, pbc)
         return found.energy / KCAL_MOL, found.forces / KCAL_MOL
 
     return evaluate

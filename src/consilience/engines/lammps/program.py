@@ -40,17 +40,26 @@ def program(network: Any) -> Any:
     return energies_and_forces
 
 
-def slots_for(cutoff: float, most: int) -> tuple[int, ...]:
-    """Numbers of neighbours to make programs for: what is met now (`most`) with a margin, and a crowded protein."""
+def slots_for(cutoff: float, most: int, beads: int | None = None) -> tuple[int, ...]:
+    """Numbers of neighbours to make programs for: what is met now (`most`) with a margin, and a crowded protein.
+
+    beads: how many there are, where no images of them can be neighbours.
+    """
     limit = CROWDED * DENSITY * 4.0 / 3.0 * np.pi * cutoff**3
-    first = 8 * int(np.ceil((1.25 * most + 2) / 8))
-    sizes = {first, 8 * int(np.ceil(max(limit, 2.0 * first) / 8))}
-    return tuple(sorted(sizes))
+    first = 1.25 * most + 2
+    last = max(limit, 2.0 * first)
+    all_others = np.inf if beads is None else max(beads - 1, 1)
+    return tuple(sorted({_up(min(size, all_others)) for size in (first, last)}))
 
 
 def rows_for(beads: int) -> tuple[int, ...]:
     """Numbers of beads to make programs for: all beads of a small system, and few, for shares and remainders."""
-    return tuple(sorted({min(16, 8 * int(np.ceil(beads / 8))), min(256, 8 * int(np.ceil(beads / 8)))}))
+    return tuple(sorted({_up(min(beads, 16)), _up(min(beads, 256))}))
+
+
+def _up(size: float) -> int:
+    """The next multiple of 4."""
+    return 4 * int(np.ceil(size / 4))
 
 
 def write_network(
