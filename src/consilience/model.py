@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from consilience.core.errors import InputError
-from consilience.potentials.bundle import TrainedModel, load_bundle
+from consilience.potentials.bundle import DESCRIPTION, TrainedModel, load_bundle
 
 TRACED_PAIRS = 4096  # neighbours and images of an atom in a periodic cell that a traced call may try
 _SOURCES = 16  # of compositions that are kept
@@ -114,12 +115,30 @@ class LoadedModel:
         return self._sources[key]
 
 
-def load_model(path: str | Path) -> LoadedModel:
-    """The model in a folder that `consil train` wrote (OUT or OUT/model).
+def load_model(path: str | Path) -> Any:
+    """The model in a folder that `consil train` wrote (OUT or OUT/model): `LoadedModel`, or `LoadedBeads` of beads.
 
     Raises InputError where it is missing, damaged, or does not match its hash.
     """
+    place = Path(path)
+    if not (place / DESCRIPTION).is_file() and (place / "model" / DESCRIPTION).is_file():
+        place = place / "model"
+    said = described(place)
+    if said is not None and said.get("format") == "consilience-beads":
+        from consilience.beads import LoadedBeads
+        from consilience.potentials.bead_model import load_beads
+
+        return LoadedBeads(load_beads(place, said), place)
     return LoadedModel(load_bundle(path), Path(path))
+
+
+def described(place: Path) -> Mapping[str, Any] | None:
+    """What model.json in a folder says, or None where there is none that can be read."""
+    try:
+        said = json.loads((place / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
 
 
 def _traced_list(x: Any, cutoff: float, cell: Any, pbc: Any) -> Any:

@@ -136,7 +136,8 @@ F32 = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
         ("laugh.yaml", b"a: &a [1]\n" + b"".join(b"b%d: *a\n" % i for i in range(80)), "aliases"),
         ("bad.json", b'{"a": 1,}', "line 1"),
         ("cut.npz", archive("R.npy", "zip")[:40], "truncated"),
-        ("fine.yaml", b"model: {a: 1}\n", "not supported yet"),
+        ("other.yaml", b"a: {b: 1}\n", "not supported yet"),
+        ("recipe.yaml", b"model: {a: 1}\n", "unknown key model.a"),
         ("noise.bin", bytes(range(256)) * 4, "unknown"),
         ("x.cif", b"data_x\n_cell_length_a 3\n", "error"),
     ],
@@ -401,4 +402,4 @@ def test_molecular_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "unknown unit" in capsys.readouterr().err
     (tmp_path / "beads.npz").write_bytes(good.read_bytes())
     np.savez(tmp_path / "beads.npz", R=arrays["R"], F_opt=arrays["F"], seq=np.array(["ALA"] * 4))
-    assert "not supported yet" in str(check([tmp_path / "beads.npz"]).files[0].findings[0])
+    assert check([tmp_path / "beads.npz"]).files[0].kind_name == "beads (npz)"

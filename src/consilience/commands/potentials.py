@@ -10,13 +10,12 @@ import click
 from consilience.commands.common import finish, frame_keys, frame_options, run, run_options
 from consilience.jobs.options import FrameOptions, TrainOptions
 
-MODELS = ("physnet", "physnet+dcm", "equivariant")
-LATER = ("allegro", "prior", "hybrid")
+MODELS = ("physnet", "physnet+dcm", "equivariant", "allegro", "prior", "hybrid")
 
 
 @click.command()
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DATA...")
-@click.option("--model", type=click.Choice([*MODELS, *LATER]), default="equivariant", show_default=True,
+@click.option("--model", type=click.Choice(MODELS), default="equivariant", show_default=True,
               help="Kind of potential.")  # fmt: skip
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Recipe (YAML).")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One key of the recipe (repeatable).")
@@ -30,12 +29,11 @@ LATER = ("allegro", "prior", "hybrid")
 @click.option("--ensemble", type=click.IntRange(1, 64), default=1, show_default=True, help="Members, for uncertainty.")
 @click.option("--e0s", "--E0s", metavar="H=X,...", help="Energies of the elements, eV (default: least squares).")
 @click.option("--charge", type=float, metavar="E", help="Total charge of frames that do not say it.")
+@click.option("--ablation", is_flag=True, help="Beads: compare prior, network, both, and no excluded volume.")
 @frame_options
 @run_options
 def train(data: tuple[Path, ...], **given: Any) -> int:
-    """Train a potential on molecular frames, prove it, and write it with its errors."""
-    if given["model"] in LATER:
-        raise click.UsageError(f"--model {given['model']} is for beads, which this version does not train yet")
+    """Train a potential on frames of molecules (or of beads: allegro, prior, hybrid), and prove it."""
     options = TrainOptions(
         model=given["model"],
         config=given["config"],
@@ -49,6 +47,7 @@ def train(data: tuple[Path, ...], **given: Any) -> int:
         ensemble=given["ensemble"],
         e0s=given["e0s"],
         charge=given["charge"],
+        ablation=given["ablation"],
         frames=FrameOptions(frame_keys(given), given["units"]),
     )
     how = run(given)

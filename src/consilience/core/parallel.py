@@ -26,6 +26,11 @@ def join_processes() -> bool:
     return True
 
 
+def is_follower() -> bool:
+    """Whether this is one of several processes, and not the one that writes."""
+    return jax.process_index() > 0
+
+
 def devices_mesh() -> Mesh | None:
     """All devices along the axis "data", or None where there is only one."""
     return Mesh(np.array(jax.devices()), ("data",)) if jax.device_count() > 1 else None

@@ -57,6 +57,18 @@ class Positive(Bijector):
         return _library(value).log(value)
 
 
+class Above(Bijector):
+    """value = low + exp(raw) > low; `low` is a number or has the shape of the value."""
+
+    low: Any
+
+    def forward(self, raw):
+        return self.low + _library(raw).exp(raw)
+
+    def inverse(self, value):
+        return _library(value).log(value - self.low)
+
+
 class Bounded(Bijector):
     """value = low + (high - low) * sigmoid(raw)."""
 

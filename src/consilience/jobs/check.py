@@ -13,6 +13,9 @@ from consilience.core.checks import Check
 from consilience.core.errors import Finding, InputError
 from consilience.files import Kind, archive_findings, read_bytes, recognise
 from consilience.frames.frames import Frames
+from consilience.jobs.check_beads import BeadData, boxes_and_cutoff, read_bead_data
+from consilience.jobs.check_recipe import Recipe, check_recipe, is_recipe
+from consilience.jobs.config import load_config
 from consilience.nmr.data import RelaxationData
 from consilience.structure.atoms import Structure
 from consilience.xray.reflections import Reflections
@@ -45,7 +48,7 @@ class FileReport:
     file: str
     kind: Kind
     findings: list[Finding] = field(default_factory=list)
-    content: Structure | Reflections | RelaxationData | Frames | None = None
+    content: Structure | Reflections | RelaxationData | Frames | BeadData | Recipe | None = None
 
     @property
     def level(self) -> Literal["ok", "note", "warn", "error"]:
@@ -58,6 +61,8 @@ class FileReport:
     @property
     def kind_name(self) -> str:
         """The kind in words."""
+        if isinstance(self.content, BeadData):
+            return "beads (npz)"
         return _NAMES.get(self.kind, self.kind)
 
     def as_dict(self) -> dict[str, Any]:
@@ -134,6 +139,10 @@ def check(
             r.findings += restraints
     if relaxation:
         _relaxation(relaxation, [r for r in reports if isinstance(r.content, Structure)])
+    recipes = [r.content for r in reports if isinstance(r.content, Recipe)]
+    for r in reports:
+        if isinstance(r.content, BeadData):
+            r.findings += [f for made in recipes for f in boxes_and_cutoff(r.file, r.content, made)]
     checks = [c for r in reports if r.kind == "model" and r.level != "error" for c in _prove(r)]
     return CheckResult(tuple(reports), round(time.perf_counter() - start, 3), tuple(checks))
 
@@ -183,6 +192,10 @@ def _report(
             from consilience.nmr.read import read_relaxation
 
             report.content = read_relaxation(path, strict=False)
+        elif kind == "npz" and _is_beads(path):
+            report.content = read_bead_data(path, molecular["units"], molecular["keys"])
+        elif kind in ("yaml", "json") and is_recipe(said := load_config(path)):
+            report.content = check_recipe(said, path)
         elif kind == "extxyz" or (kind == "npz" and _is_molecular(path)):
             from consilience.frames.read import read_frames
 
@@ -207,8 +220,6 @@ def _other(path: str, kind: Kind) -> list[Finding]:
         weights = sorted(Path(path).glob("*.safetensors"))
         return [f for w in weights for f in inspect_safetensors(read_bytes(w), str(w))]
     if kind in ("yaml", "json"):
-        from consilience.jobs.config import load_config
-
         load_config(path)
         return [_unsupported(path, kind)]
     data = read_bytes(path)
@@ -245,6 +256,14 @@ def _is_molecular(path: str) -> bool:
     from consilience.frames.npz import arrays_of, is_molecular
 
     return is_molecular(arrays_of(read_bytes(path), path))
+
+
+def _is_beads(path: str) -> bool:
+    """Whether an npz file is one of beads; raises InputError where it is damaged or hostile."""
+    from consilience.coarse.keys import is_beads
+    from consilience.frames.npz import arrays_of
+
+    return is_beads(arrays_of(read_bytes(path), path))
 
 
 def _compare(model: FileReport, data: FileReport) -> list[Finding]:

@@ -123,9 +123,9 @@ class FrameOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Everything that `consil train` can be told about a potential of molecules; None: the recipe of the model."""
+    """Everything that `consil train` can be told about a potential of molecules or beads; None: the recipe's value."""
 
-    model: Literal["physnet", "physnet+dcm", "equivariant"] = "equivariant"
+    model: Literal["physnet", "physnet+dcm", "equivariant", "allegro", "prior", "hybrid"] = "equivariant"
     config: Path | None = None
     settings: tuple[str, ...] = ()  # key=value, over the configuration
     valid: str = "0.05"  # share of the frames, or a file
@@ -137,4 +137,5 @@ class TrainOptions:
     ensemble: int = 1
     e0s: str | None = None  # energies of the elements, "H=-13.6,O=-2043"
     charge: float | None = None  # e, of all frames that do not say theirs
+    ablation: bool = False  # beads: compare prior, network, hybrid, and a prior without excluded volume
     frames: FrameOptions = field(default_factory=FrameOptions)

@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from consilience.core.errors import InputError
+from consilience.core.parallel import is_follower
 from consilience.frames.frames import join
+from consilience.jobs.bead_recipe import BEAD_MODELS
 from consilience.jobs.html_table import summary_table
 from consilience.jobs.options import RunOptions, TrainOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
@@ -39,29 +42,28 @@ class TrainResult:
 def train(
     files: Sequence[str | Path], *, options: TrainOptions | None = None, run: RunOptions | None = None
 ) -> TrainResult:
-    """Train a potential on molecular frames; the command `consil train`.
+    """Train a potential on frames of molecules or beads; the command `consil train`.
 
     Raises InputError for bad input before anything is written, RunError where training fails.
     """
     options, run = options or TrainOptions(), run or RunOptions()
+    if options.model in BEAD_MODELS:
+        from consilience.jobs.train_beads import train_beads
+
+        return train_beads(files, options, run)
+    if options.ablation:
+        raise InputError("--ablation is for models of beads", found=options.model, expected=", ".join(BEAD_MODELS))
     prepare_jax()
     made = recipe(options)
     data = load_training(files, options, made.schedule.get("weights", {}))
     stem = f"{Path(files[0]).name.split('.')[0]}-{options.model.replace('+', '-')}"
-    if _is_follower():
+    if is_follower():
         with tempfile.TemporaryDirectory() as place:
             quiet = replace(run, output=Path(place) / "out", resume=False, say=lambda _: None, warn=lambda _: None)
             return _train(data, options, made, open_folder("train", stem, quiet, data.paths))
     folder = open_folder("train", stem, run, data.paths)
     with interruptible(folder):
         return _train(data, options, made, folder)
-
-
-def _is_follower() -> bool:
-    """Whether this is one of several processes, and not the one that writes."""
-    import jax
-
-    return jax.process_index() > 0
 
 
 def _train(data: TrainingData, options: TrainOptions, made: Recipe, folder: OutputFolder) -> TrainResult:

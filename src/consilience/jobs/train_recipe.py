@@ -42,7 +42,7 @@ def recipe(options: TrainOptions) -> Recipe:
     said = dict(load_config(options.config)) if options.config else {}
     where = str(options.config or "--set")
     for setting in options.settings:
-        _set(said, setting)
+        put(said, setting)
     _known(said, SECTIONS, where, "")
     if said.get("schema_version", 1) != 1:
         raise InputError("the configuration is of another version", where, clean(said["schema_version"]), "1")
@@ -106,7 +106,7 @@ def _checked_schedule(training: dict[str, Any], where: str) -> dict[str, Any]:
     return out
 
 
-def _set(said: dict[str, Any], setting: str) -> None:
+def put(said: dict[str, Any], setting: str) -> None:
     """Put key.sub=value into nested mappings."""
     import yaml
 

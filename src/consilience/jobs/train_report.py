@@ -51,7 +51,7 @@ def write_report(
         Section("Errors", _words(unseen), (error_table(summary["table"]),)),
         Section("Learning", "", (_learning(history),)),
         Section("Agreement", "", tuple(agreement_plots(found, batch, channels, unseen))),
-        Section("What was proven", PROOF, (_checks(checks), *_nve(card))),
+        Section("What was proven", PROOF, (law_table(checks), *_nve(card))),
         Section("Data", "", (_data(summary["data"]),)),
     ]
     page = Page(
@@ -125,7 +125,8 @@ def agreement_plots(found: Mapping[str, Any], batch: Any, channels: tuple[str, .
     return out
 
 
-def _checks(checks: Sequence[Mapping[str, Any]]) -> Table:
+def law_table(checks: Sequence[Mapping[str, Any]]) -> Table:
+    """Every law that was measured, and whether it holds."""
     rows = tuple(
         ("holds" if c["passed"] else "does not hold", c["name"], c["value"], c["tolerance"], c["about"]) for c in checks
     )

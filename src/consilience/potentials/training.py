@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +12,9 @@ import jax
 import numpy as np
 
 from consilience.core.descent import Optimiser, optimiser
-from consilience.core.epochs import PROGRESS, Epochs, restored
+from consilience.core.epochs import Epochs, restored
 from consilience.core.fit import Carry, Fit, Prepared, fit
+from consilience.core.pace import Pace
 from consilience.core.params import Block, Model
 from consilience.core.stages import Stage
 from consilience.potentials.labels import CHANNELS, ESP_DATA, Batch, ReferenceData
@@ -80,7 +80,7 @@ def train(
     solver = Epochs(move, schedule.batch, schedule.average, seed)
     count = schedule.epochs
     stage = Stage(("net",), 1, solver, phase="train", patience=schedule.patience)
-    clock, spread = _Clock(), spreads(potential, work, channels)
+    pace, spread = Pace(count, schedule.minutes), spreads(potential, work, channels)
     data = {"molecules": jax.tree.map(jax.numpy.asarray, work)}
 
     def prepare(model: Model, carry: Carry, now: Stage | None) -> Prepared:
@@ -89,16 +89,7 @@ def train(
         found = predicted(eqx.combine(averaged, rest), steer)
         rms = {c: _scale(found, steer, c) for c in known}
         sigma = abreast({c: rms.get(c, spread[c]) for c in channels}, spread)
-        epoch = int(carry.get("epoch", np.asarray(-1))) + 1
-        kept = {**carry, "epoch": np.asarray(epoch)}
-        done, width = epoch / count, 1.0 / count
-        if schedule.minutes is not None:
-            now_s = clock.elapsed(carry)
-            share = now_s / (60.0 * schedule.minutes)
-            last = share - float(carry[PROGRESS][0]) if epoch else 0.0
-            done, width = max(done, share), max(width, min(last, 0.02))  # the first epoch compiles
-            kept["elapsed"] = np.asarray(now_s)
-        kept[PROGRESS] = np.asarray([done, width])
+        kept, finished = pace.step(carry)
         arrays = {c: np.asarray(s) for c, s in sigma.items()}  # not numbers, which would be compiled in
         extra = {c: np.asarray(w) for c, w in schedule.weights.items()}
         term = ReferenceData(rest, arrays, extra, np.asarray(schedule.penalty))
@@ -111,7 +102,7 @@ def train(
             kept,
             steer=float(score) if known else None,
             scores={f"rms_{c}": rms[c] for c in known},
-            finished=done >= 1.0 - 0.5 * width,
+            finished=finished,
         )
 
     result = fit(
@@ -162,18 +153,6 @@ def spreads(potential: Potential, batch: Batch, channels: list[str]) -> dict[str
         known = label[np.isfinite(label)]
         out[c] = max(float(known.std()), 10 * FLOOR[c]) if known.size else 1.0
     return out
-
-
-class _Clock:
-    """Wall time of the whole run, of the parts before a resumption too."""
-
-    def __init__(self) -> None:
-        self.began, self.before = time.monotonic(), None
-
-    def elapsed(self, carry: Carry) -> float:
-        if self.before is None:
-            self.before = float(carry.get("elapsed", np.asarray(0.0)))
-        return self.before + time.monotonic() - self.began
 
 
 def _scale(found: Mapping[str, np.ndarray], batch: Batch, channel: str) -> float:

@@ -1,0 +1,1 @@
+"""From all-atom trajectories to beads: maps of positions and forces, bead files and their quality, starting priors."""

@@ -1,0 +1,76 @@
+"""Chains of beads with their potential as the energy function that dynamics and exports take: prior, network, or both.
+
+The prior comes in prepared for the chains; the network sees centre beads and their neighbours and is strictly local.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from consilience.neighbours import Neighbours
+from consilience.potentials.beads import Chains
+from consilience.potentials.prior import PairTerms, PreparedPrior, Prior
+
+DENSE = 48  # beads up to which all pairs are computed at once rather than looked up in lists
+
+
+class BeadEnergy(eqx.Module):
+    """energy(positions (n, 3) Å, neighbours) -> eV, with terms by name; lists must reach `cutoff`."""
+
+    chains: Chains
+    prior: PreparedPrior | None
+    network: Any = None
+    dense: PairTerms | None = None  # of all pairs, for few beads
+    cutoff: float = eqx.field(static=True, default=0.0)
+
+    def __call__(self, positions, neighbours: Neighbours):
+        return sum(self.terms(positions, neighbours).values())
+
+    def terms(self, positions, neighbours: Neighbours) -> dict[str, Any]:
+        """Energy of each part, eV."""
+        out: dict[str, Any] = {}
+        if self.prior is not None:
+            out |= self.prior.bonded(positions)
+            out |= self._pairs(self.prior, positions, neighbours)
+        if self.network is not None:
+            out["network"] = self._network(positions, neighbours)
+        return out
+
+    def _pairs(self, prior: PreparedPrior, x, neighbours: Neighbours) -> dict[str, Any]:
+        if self.dense is not None and neighbours.shift is None:  # no gathers and scatters, which are slow
+            d = [x[None, :, k] - x[:, None, k] for k in range(3)]
+            itself = np.eye(x.shape[0])
+            return self.dense(d[0] * d[0] + d[1] * d[1] + d[2] * d[2] + itself)
+        index, t = neighbours.index, jnp.asarray(self.chains.types)
+        shift = [0.0] * 3 if neighbours.shift is None else [neighbours.shift[..., k] for k in range(3)]
+        d = [x[:, k][index] - x[:, k][:, None] + shift[k] for k in range(3)]
+        r2 = jnp.where(neighbours.mask, d[0] * d[0] + d[1] * d[1] + d[2] * d[2], 1e6)
+        return prior.pair_terms(t[:, None], t[index], self.chains.separation(index), neighbours.mask)(r2)
+
+    def _network(self, x, neighbours: Neighbours):
+        index = neighbours.index
+        t = jnp.asarray(self.chains.types)
+        energies = self.network.energies(
+            neighbours.vectors(x), t, t[index], self.chains.separation(index), neighbours.mask
+        )
+        return jnp.sum(jnp.where(self.chains.real, energies, 0.0))
+
+
+def bead_energy(chains: Chains, prior: Prior | None = None, network: Any = None) -> BeadEnergy:
+    """The energy of chains with a prior, a network, or their sum."""
+    reach = max([p.cutoff for p in (prior, network) if p is not None], default=0.0)
+    if prior is None:
+        return BeadEnergy(chains, None, network, None, float(reach))
+    prepared = prior.prepared(chains)
+    n = chains.types.shape[0]
+    dense = None
+    if n <= DENSE:
+        index = np.broadcast_to(np.arange(n)[None], (n, n))
+        t = jnp.asarray(chains.types)
+        mask = chains.real[None] & chains.real[:, None] & ~np.eye(n, dtype=bool)
+        dense = prepared.pair_terms(t[:, None], t[None], chains.separation(index), mask)
+    return BeadEnergy(chains, prepared, network, dense, float(reach))
