@@ -158,7 +158,7 @@ def equivariant_features(net: EquivariantNetwork, z: np.ndarray, x: np.ndarray) 
             d = x[j] - x[i]
             r = float(np.linalg.norm(d))
             share = r / (radii[int(z[i])] + radii[int(z[j])])
-            smooth = septic(r / net.cutoff) * (1 - septic((share - 0.4) / 0.2))
+            smooth = septic(r / net.cutoff) * (1 - septic((share - 0.5) / 0.2))
             k = math.pi * np.arange(1, net.radial_size + 1) / net.cutoff
             basis = np.append(math.sqrt(2 / net.cutoff) * np.sin(k * r) / r, 1.0) * smooth
             weight = perceptron(layer.sender, s[j]) * linear(layer.radial, basis)

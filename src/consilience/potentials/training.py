@@ -69,8 +69,8 @@ def train(
 ) -> Trained:
     """Fit the weights to the work set; the steer set scales the channels and chooses the epoch.
 
-    Each channel's scale is its r.m.s. residual on the steer set with the averaged weights, so that all channels weigh
-    as data of that precision. Raises RunError for a loss that is not finite.
+    Each channel's scale is the likeliest one for its residuals on the steer set with the averaged weights, so that all
+    channels weigh as data of that precision. Raises RunError for a loss that is not finite.
     """
     weights, rest = split(potential)
     channels = [c for c in CHANNELS if c in work.labels and schedule.weights.get(c, 1.0) > 0]
@@ -87,8 +87,9 @@ def train(
         mean = restored("average", model.raw(["net"]), carry)
         averaged = model["net"] if mean is None else mean["net"]
         found = predicted(eqx.combine(averaged, rest), steer)
-        rms = {c: _scale(found, steer, c) for c in known}
-        sigma = abreast({c: rms.get(c, spread[c]) for c in channels}, spread)
+        left = {c: _residuals(found, steer, c) for c in known}
+        scale = {c: max(likely_scale(r), FLOOR[c]) for c, r in left.items()}
+        sigma = abreast({c: scale.get(c, spread[c]) for c in channels}, spread)
         epoch = int(carry.get("epoch", np.asarray(-1))) + 1
         kept = {**carry, "epoch": np.asarray(epoch)}
         done, width = epoch / count, 1.0 / count
@@ -103,14 +104,14 @@ def train(
         extra = {c: np.asarray(w) for c, w in schedule.weights.items()}
         term = ReferenceData(rest, arrays, extra, np.asarray(schedule.penalty))
         counts = _counts(steer, known)
-        score = sum(counts[c] * np.log(rms[c]) for c in known) / max(sum(counts.values()), 1.0)
+        score = sum(counts[c] * np.log(scale[c]) for c in known) / max(sum(counts.values()), 1.0)
         return Prepared(
             model,
             {"molecules": term},
             data,
             kept,
             steer=float(score) if known else None,
-            scores={f"rms_{c}": rms[c] for c in known},
+            scores={f"rms_{c}": float(np.sqrt(np.mean(r**2))) if r.size else 1.0 for c, r in left.items()},
             finished=done >= 1.0 - 0.5 * width,
         )
 
@@ -176,7 +177,8 @@ class _Clock:
         return self.before + time.monotonic() - self.began
 
 
-def _scale(found: Mapping[str, np.ndarray], batch: Batch, channel: str) -> float:
+def _residuals(found: Mapping[str, np.ndarray], batch: Batch, channel: str) -> np.ndarray:
+    """Known residuals of a channel, flat; energies per atom."""
     label = batch.labels[channel]
     known = np.isfinite(label)
     real = batch.numbers > 0
@@ -185,8 +187,23 @@ def _scale(found: Mapping[str, np.ndarray], batch: Batch, channel: str) -> float
     r = found[channel] - np.where(known, label, 0.0)
     if channel == "energy":
         r = r / np.maximum(real.sum(1), 1)
-    r = r[known]
-    return max(float(np.sqrt(np.mean(r**2))), FLOOR[channel]) if r.size else 1.0
+    return r[known]
+
+
+def likely_scale(r: np.ndarray, rounds: int = 100) -> float:
+    """The scale s that makes residuals r most likely under exp(1 - sqrt(1 + (r/s)²)) / s: mean of x²/sqrt(1 + x²) = 1.
+
+    x = r / s. A few frames that are far off hardly change it, as they would change the r.m.s. 1.0 without residuals.
+    """
+    square = np.square(np.asarray(r, float))
+    if not square.size:
+        return 1.0
+    s2 = float(np.mean(square))
+    for _ in range(rounds):
+        if not s2 > 0.0:
+            break
+        s2 = float(np.mean(square / np.sqrt(1.0 + square / s2)))
+    return float(np.sqrt(s2))
 
 
 def _counts(batch: Batch, channels: list[str]) -> dict[str, float]:
