@@ -14,9 +14,9 @@ from consilience.jobs.options import TrainOptions
 # configuration key -> field, in the words of the contract
 NETWORK = {
     "name": "network", "r_max": "cutoff", "cutoff": "cutoff", "features": "features", "layers": "layers",
-    "l_max": "l_max", "radial_basis": "radial_size", "radial_size": "radial_size", "sites": "sites",
-    "site_pairs": "site_pairs", "reach": "reach", "repulsion": "repulsion", "electrostatics": "electrostatics",
-    "coulomb_cutoff": "coulomb_cutoff",
+    "l_max": "l_max", "radial_basis": "radial_size", "radial_size": "radial_size", "radial": "radial",
+    "sites": "sites", "site_pairs": "site_pairs", "reach": "reach", "repulsion": "repulsion",
+    "electrostatics": "electrostatics", "coulomb_cutoff": "coulomb_cutoff",
 }  # fmt: skip
 TRAINING = {
     "optimizer": "optimiser", "epochs": "epochs", "minutes": "minutes", "batch_size": "batch", "batch": "batch",
