@@ -136,6 +136,17 @@ def test_a_scale_is_the_likeliest_one() -> None:
     assert training.likely_scale(np.zeros(5)) == 0.0
 
 
+def test_the_likeliest_scale_is_used_where_it_is_asked_for() -> None:
+    """One steer frame that is far off; the scores that are said are r.m.s. either way."""
+    potential, work, steer = start()
+    labels = {k: v.copy() for k, v in steer.labels.items()}
+    labels["forces"][0] += 50.0
+    steer = replace_labels(steer, labels)
+    likely, rms = (train(potential, work, steer, replace(QUICK, scale=s)) for s in ("likely", "rms"))
+    assert likely.sigma["forces"] > 10 and rms.sigma["forces"] > 10
+    assert likely.fit.history[-1]["steer"] < rms.fit.history[-1]["steer"] - 0.3
+
+
 def replace_labels(batch: Batch, labels: dict) -> Batch:
     return Batch(batch.numbers, batch.positions, batch.neighbours, batch.charge, labels, batch.esp_points, batch.pairs)
 

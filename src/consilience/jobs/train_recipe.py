@@ -21,7 +21,7 @@ NETWORK = {
 TRAINING = {
     "optimizer": "optimiser", "epochs": "epochs", "minutes": "minutes", "batch_size": "batch", "batch": "batch",
     "learning_rate": "learning_rate", "average": "average", "clip": "clip", "weight_decay": "weight_decay",
-    "weights": "weights", "penalty": "penalty", "patience": "patience",
+    "weights": "weights", "penalty": "penalty", "patience": "patience", "scale": "scale",
 }  # fmt: skip
 SECTIONS = ("schema_version", "data", "model", "training", "simulation", "output")
 CHANNEL_WORDS = ("energy", "forces", "dipole", "charges", "esp")
@@ -89,6 +89,10 @@ def _checked_schedule(training: dict[str, Any], where: str) -> dict[str, Any]:
             if value not in ("adabelief-yogi", "adabelief", "yogi", "adam"):
                 expected = "adabelief-yogi, adabelief, yogi or adam"
                 raise InputError("unknown optimizer", f"{where}, training.optimizer", clean(value), expected)
+            out[key] = value
+        elif key == "scale":
+            if value not in ("rms", "likely"):
+                raise InputError("unknown scale", f"{where}, training.scale", clean(value), "rms or likely")
             out[key] = value
         elif key == "weights":
             ok = isinstance(value, Mapping) and all(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -31,7 +31,8 @@ FLOOR = {"energy": 1e-5, "forces": 1e-4, "dipole": 1e-5, "charges": 1e-4, "esp":
 class Schedule:
     """How long and how fast. `minutes` (wall time, compilation included) ends a run before `epochs` do.
 
-    `weights`: factors of the channels, which are 1. `patience`: epochs without a better steer score.
+    `weights`: factors of the channels, which are 1. `patience`: epochs without a better steer score. `scale` of a
+    channel: the r.m.s. residual on the steer set, or the likeliest one, which a few frames far off hardly change.
     """
 
     epochs: int = 400
@@ -45,6 +46,7 @@ class Schedule:
     weights: Mapping[str, float] = field(default_factory=dict)
     penalty: float = 0.01
     patience: int = MAX_EPOCHS
+    scale: Literal["rms", "likely"] = "rms"
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ def train(
 ) -> Trained:
     """Fit the weights to the work set; the steer set scales the channels and chooses the epoch.
 
-    Each channel's scale is the likeliest one for its residuals on the steer set with the averaged weights, so that all
-    channels weigh as data of that precision. Raises RunError for a loss that is not finite.
+    Each channel's scale is that of its residuals on the steer set with the averaged weights, so that all channels weigh
+    as data of that precision. Raises RunError for a loss that is not finite.
     """
     weights, rest = split(potential)
     channels = [c for c in CHANNELS if c in work.labels and schedule.weights.get(c, 1.0) > 0]
@@ -88,7 +90,8 @@ def train(
         averaged = model["net"] if mean is None else mean["net"]
         found = predicted(eqx.combine(averaged, rest), steer)
         left = {c: _residuals(found, steer, c) for c in known}
-        scale = {c: max(likely_scale(r), FLOOR[c]) for c, r in left.items()}
+        rms = {c: root_mean_square(r) for c, r in left.items()}
+        scale = {c: max(rms[c] if schedule.scale == "rms" else likely_scale(r), FLOOR[c]) for c, r in left.items()}
         sigma = abreast({c: scale.get(c, spread[c]) for c in channels}, spread)
         epoch = int(carry.get("epoch", np.asarray(-1))) + 1
         kept = {**carry, "epoch": np.asarray(epoch)}
@@ -111,7 +114,7 @@ def train(
             data,
             kept,
             steer=float(score) if known else None,
-            scores={f"rms_{c}": float(np.sqrt(np.mean(r**2))) if r.size else 1.0 for c, r in left.items()},
+            scores={f"rms_{c}": r for c, r in rms.items()},
             finished=done >= 1.0 - 0.5 * width,
         )
 
@@ -188,6 +191,11 @@ def _residuals(found: Mapping[str, np.ndarray], batch: Batch, channel: str) -> n
     if channel == "energy":
         r = r / np.maximum(real.sum(1), 1)
     return r[known]
+
+
+def root_mean_square(r: np.ndarray) -> float:
+    """Of residuals r; 1.0 without any."""
+    return float(np.sqrt(np.mean(r**2))) if r.size else 1.0
 
 
 def likely_scale(r: np.ndarray, rounds: int = 100) -> float:
