@@ -32,13 +32,13 @@ class Architecture:
     layers: int = 3
     l_max: int = 1
     radial_size: int = 8
-    radial: Literal["bessel", "exponential"] = "bessel"
     sites: int = 0
     site_pairs: int = 2
     reach: float = 1.0
     repulsion: bool = True
     electrostatics: bool = False
     coulomb_cutoff: float = 12.0
+    radial: Literal["bessel", "exponential"] = "bessel"
 
 
 PRESETS: dict[str, dict] = {
