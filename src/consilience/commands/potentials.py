@@ -60,6 +60,8 @@ def train(data: tuple[Path, ...], **given: Any) -> int:
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DATA...")
+@click.option("--reference", type=click.Path(path_type=Path), metavar="FILE",
+              help="Beads: frames whose structure the model's dynamics shall have.")  # fmt: skip
 @frame_options
 @run_options
 def evaluate(model: Path, data: tuple[Path, ...], **given: Any) -> int:
@@ -69,7 +71,7 @@ def evaluate(model: Path, data: tuple[Path, ...], **given: Any) -> int:
     from consilience.jobs.evaluate import evaluate as job
 
     frames = FrameOptions(frame_keys(given), given["units"])
-    return finish(job(model, data, frames=frames, run=how), given["json_"])
+    return finish(job(model, data, reference=given["reference"], frames=frames, run=how), given["json_"])
 
 
 @click.command()

@@ -47,7 +47,7 @@ def load_bead_sets(files: Sequence[str | Path], options: TrainOptions, stride: i
     def read(path: str | Path) -> list[Beads]:
         found, noticed = read_beads(path, keys=options.frames.keys, units=options.frames.units)
         findings.extend(noticed)
-        return [_sorted(b.select(slice_of(len(b), stride))) for b in found]
+        return [in_order(b.select(slice_of(len(b), stride))) for b in found]
 
     proteins = [b for f in paths for b in read(f)]
     free: list[Beads] = []
@@ -141,7 +141,7 @@ def _labelled(beads: Beads, label: str) -> np.ndarray:
         return np.array([s == label for s in beads.source or [""] * len(beads)], bool)
 
 
-def _sorted(beads: Beads) -> Beads:
+def in_order(beads: Beads) -> Beads:
     """Beads in the order of their chains."""
     order = np.lexsort((beads.number, beads.chain))
     if np.array_equal(order, np.arange(len(order))):

@@ -150,13 +150,18 @@ def check(
 
 def _prove(model: FileReport) -> list[Check]:
     """Every law on every member of a model; what cannot be loaded is a finding."""
+    from consilience.beads import LoadedBeads
+    from consilience.jobs.check_beads_model import prove_model
     from consilience.jobs.check_model import card_of, molecule_of
     from consilience.jobs.runtime import prepare_jax
-    from consilience.potentials.bundle import load_bundle
+    from consilience.model import load_model
 
     prepare_jax()
     try:
-        loaded = load_bundle(model.file)
+        found = load_model(model.file)
+        if isinstance(found, LoadedBeads):
+            return prove_model(found.bundle)
+        loaded = found.bundle
         molecule = molecule_of(dict(loaded.info))
     except InputError as err:
         model.findings.append(err.finding)

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from consilience.coarse.residues import mass
 from consilience.core.checks import Check
+from consilience.core.errors import InputError
 from consilience.potentials.bead_laws import attraction, prove_beads
 from consilience.potentials.bead_model import BeadModel
 from consilience.potentials.beads import Chains, chains_of
@@ -46,6 +48,15 @@ def card_of(
         "attraction": attraction(energy)[:20],
     }
     return checks, measured
+
+
+def prove_model(model: BeadModel) -> list[Check]:
+    """All checks on the frame that a model keeps. Raises InputError where it keeps none."""
+    found = reference_of(model.info)
+    if found is None:
+        raise InputError("the model keeps no frame to be tested on", fix="train the model again")
+    chains, x, residues = found
+    return card_of(model, chains, x, np.array([mass(r) for r in residues]))[0]
 
 
 def reference_of(info: Any) -> tuple[Chains, np.ndarray, tuple[str, ...]] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from consilience.core.errors import Finding
+from consilience.core.errors import Finding, InputError
 from consilience.frames.frames import Frames
 from consilience.frames.read import read_frames
 from consilience.jobs.html_table import summary_table
@@ -38,15 +38,27 @@ def evaluate(
     model: str | Path,
     files: Sequence[str | Path],
     *,
+    reference: str | Path | None = None,
     frames: FrameOptions | None = None,
     run: RunOptions | None = None,
 ) -> EvaluateResult:
-    """Score a trained model; the command `consil evaluate`. Raises InputError for bad input."""
-    from consilience.potentials.bundle import load_bundle
+    """Score a trained model; the command `consil evaluate`.
+
+    reference: frames of beads whose structure the model's shall have. Raises InputError for bad input.
+    """
+    from consilience.beads import LoadedBeads
+    from consilience.model import load_model
 
     frames, run = frames or FrameOptions(), run or RunOptions()
     prepare_jax()
-    loaded = load_bundle(model)
+    found = load_model(model)
+    if isinstance(found, LoadedBeads):
+        from consilience.jobs.evaluate_beads import evaluate_beads
+
+        return evaluate_beads(found, files, reference=reference, frames=frames, run=run)
+    if reference is not None:
+        raise InputError("--reference is for models of beads", str(model))
+    loaded = found.bundle
     data = read_frames(list(files), keys=frames.keys, units=frames.units)
     paths = [Path(f) for f in files]
     folder = open_folder("evaluate", paths[0].name.split(".")[0], run, paths)

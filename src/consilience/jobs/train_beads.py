@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from consilience.coarse.beads import Beads
+from consilience.coarse.noise import residual_noise
 from consilience.core.parallel import is_follower
 from consilience.jobs.bead_fit import Fitted, fit_bead_prior, fit_beads, squared
 from consilience.jobs.bead_recipe import BeadRecipe, bead_recipe
@@ -84,7 +85,7 @@ def _train(sets: BeadSets, options: TrainOptions, recipe: BeadRecipe, folder: Ou
         "epochs": fitted.epochs,
         "ms_per_step": None,
         "members": max(len(model.networks), 1),
-        "noise_floor_kcal_A": None,
+        "noise_floor_kcal_A": _floor(sets),
         "prior": None if fitted.prior is None else {"spread": fitted.prior.factor, "explained": fitted.prior.explained},
         "ablation": _ablation(sets, options, recipe, model, folder) if options.ablation else None,
         "card": card,
@@ -165,6 +166,15 @@ def _row(parts: list[tuple[float, float, int]]) -> dict[str, float]:
 
 def _by_protein(model: BeadModel, proteins: Sequence[Beads]) -> dict[str, dict[str, float]]:
     return {name: row_of({name: by_heat}) for name, by_heat in squared(model, proteins).items()}
+
+
+def _floor(sets: BeadSets) -> float | None:
+    """Noise of the forces of the work set, kcal/mol/Å: what no model can explain; None where it cannot be told."""
+    found = [(residual_noise(b), b.positions[0].size) for b in sets.work]
+    known = [(v, n) for v, n in found if v is not None]
+    if not known:
+        return None
+    return float(np.sqrt(sum(v * v * n for v, n in known) / sum(n for _, n in known))) / KCAL_MOL
 
 
 def _described(sets: BeadSets) -> dict[str, dict[str, Any]]:
