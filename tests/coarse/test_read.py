@@ -129,6 +129,8 @@ DEFECTS: dict[str, tuple[dict[str, Any], str]] = {
     "stale": ({"F": lambda f: _put(f, slice(21, 24), f[20])}, "those of the frame before"),
     "still": ({"R": lambda r: _put(r, (slice(None), slice(6, 8)), r[0, 6:])}, "never move"),
     "scale": ({"F": lambda f: 41.84 * f, "units": lambda _: LABEL}, "kJ/mol/nm"),
+    "shuffled": ({"F": lambda f: np.roll(f, 57, axis=0)}, "nothing to do with"),
+    "half": ({"F": lambda f: f.astype(np.float16)}, "half precision"),
     "tiny": ({"F": lambda f: 1e-6 * f}, "magnitude"),
 }
 

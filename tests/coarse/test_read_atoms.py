@@ -133,3 +133,11 @@ def test_molecules_cut_by_the_boundary_are_made_whole(tmp_path: Path, small: Pep
     frames = read_atoms(*small.write(tmp_path, 40, pos=x % edge, box=np.full(3, edge), frc=f / KCAL_MOL))
     shift = frames.positions - x
     np.testing.assert_allclose(shift, np.broadcast_to(shift[:, :1], shift.shape), atol=1e-4)
+
+
+def test_the_temperature_is_doubted(tmp_path: Path, small: Peptide) -> None:
+    x, f = small.sample(400, temperature=400.0)
+    npz, pdb = small.write(tmp_path, 400, pos=x, frc=f / KCAL_MOL, temp=None)
+    text = str(read_atoms(npz, pdb).findings)
+    assert "300 K is assumed" in text and "another temperature" in text
+    assert not read_atoms(npz, pdb, temperature=400.0).findings

@@ -17,6 +17,7 @@ _FORCES = {
     "kcal/mol/nm": KCAL_MOL / 10, "hartree/bohr": ENERGY["hartree"] / BOHR,
 }  # fmt: skip
 _SURE = 5.0
+_WARM = 0.15  # relative deviation of the temperature that is doubted; long time steps cause some per cent
 
 
 @np.errstate(all="ignore")
@@ -133,7 +134,12 @@ def _force_unit(frames: AtomFrames, labelled: str, unit: float) -> tuple[AtomFra
         what = "the forces have the wrong sign: they are gradients of the energy"
         return frames, [Finding("error", what, where, found, expected, "multiply them by -1")]
     if 0.5 <= ratio <= 2.0:
-        return frames, []
+        if abs(ratio - 1.0) < _WARM or abs(ratio - 1.0) < _SURE * seen[1]:
+            return frames, []
+        what = "the forces fit another temperature than the one that is said"
+        said = ", ".join(f"{t:g}" for t in np.unique(frames.temperature)[:4])
+        found += f", so {ratio:.2f} times {said} K"
+        return frames, [Finding("warn", what, where, found, expected, "correct the temperature (--temperature)")]
     likely = min(_FORCES, key=lambda u: abs(np.log(ratio * _FORCES[u] / unit)))
     fits = 0.5 <= ratio * _FORCES[likely] / unit <= 2.0
     if not fits:

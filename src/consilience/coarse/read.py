@@ -88,6 +88,9 @@ def _parts(
         expected = f"forces: an array F, or {', '.join(FORCES[:4])}"
         fix = "name its key, or coarsen again: nothing can be fitted to beads without forces"
         raise InputError("there are no forces in the file", where, found, expected, fix)
+    for key in (k for k in (x_key, f_key) if k is not None and arrays[k].dtype == np.float16):
+        what = f"'{clean(key)}' is stored in half precision (float16): about three digits"
+        notes.append(Finding("warn", what, where, fix="store it in single precision"))
     species = names_of_beads(arrays, keys, (f, n), where, notes)
     mask = _mask(arrays, (f, n), where)
     ids, named = _proteins(arrays, f, path, where)

@@ -80,6 +80,9 @@ def read_atoms(
     if frames.box is not None and np.all(np.abs(np.linalg.det(frames.box)) > 1.0):
         frames = replace(frames, positions=whole(frames.positions, frames.box, frames.topology))
     notes = list(got.notes)
+    if got.temperature is None and temperature is None:
+        fix = "say it (--temperature)"
+        notes.append(Finding("note", f"the file does not say the temperature: {ROOM:g} K is assumed", where, fix=fix))
     frames, found = inspect_atoms(frames, got.labelled, got.unit)
     notes += found
     if not any(f.level == "error" for f in notes):

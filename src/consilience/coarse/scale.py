@@ -128,7 +128,10 @@ def _force_scale(beads: Beads, labels: Labels, unit: float) -> tuple[float, list
     found = f"CA-CA bonds with a force constant of {k:.4g} +- {error:.2g} kcal/mol/Å², virial ratio {seen.virial:.3g}"
     expected = f"about {_USUAL:g} kcal/mol/Å² and a virial ratio of 1"
     if abs(k) < _SURE * error:
-        return 1.0, []
+        if k + _SURE * error > 0.5 * STIFF[0]:
+            return 1.0, []
+        what = "the forces have nothing to do with the positions: frames or beads in another order?"
+        return 1.0, [Finding("warn", what, _where(beads), found, expected, "write both from the same frames")]
     if k < 0:
         what = "the forces have the wrong sign: they push bonds away from their mean length (gradients of the energy?)"
         fix = "multiply them by -1: forces are minus the gradient"
