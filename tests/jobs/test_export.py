@@ -50,7 +50,7 @@ def test_without_a_start_the_model_brings_its_own(tiny_model: Path, tmp_path: Pa
     (bare / "model.json").write_text(json.dumps(said))
     with pytest.raises(InputError, match=r"keeps no molecule[\s\S]*give a START"):
         con.export(bare, to="ase")
-    with pytest.raises(InputError, match="--to lammps is not there yet"):
+    with pytest.raises(InputError, match="--to lammps is for models of beads"):
         con.export(tiny_model, to="lammps")
 
 

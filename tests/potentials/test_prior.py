@@ -8,10 +8,11 @@ from consilience.core.errors import InputError
 from consilience.neighbours import all_pairs, neighbour_matrix
 from consilience.potentials.bead_energy import bead_energy
 from consilience.potentials.bead_laws import attraction, pair_energies, prove_beads, without_volume
-from consilience.potentials.beads import RESIDUES, chains_of, cos_angles, dihedrals
+from consilience.potentials.beads import chains_of, cos_angles, dihedrals
 from consilience.potentials.prior import SOFTEST, WEAKEST, empty_prior, walls
 from consilience.potentials.prior_fit import _tree, fit_prior, solved
 from consilience.potentials.prior_normal import coefficients, flat, normal, with_coefficients
+from consilience.residues import RESIDUES
 from consilience.units import KCAL_MOL
 
 from .. import tiny_beads as tiny

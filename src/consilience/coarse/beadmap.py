@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consilience.coarse.residues import RESIDUES
 from consilience.coarse.topology import Topology
 from consilience.core.errors import InputError
+from consilience.residues import RESIDUES
 
 
 @dataclass(frozen=True)

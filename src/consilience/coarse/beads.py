@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from consilience.coarse.residues import mass
+from consilience.residues import mass
 
 CA_BOND = 3.8  # Å between neighbouring CA atoms, trans
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from consilience.coarse.residues import RESIDUES, standard
 from consilience.coarse.scale import Labels
 from consilience.core.errors import Finding, InputError, clean
 from consilience.frames.unit_labels import Dimension, factor, parse_units
+from consilience.residues import RESIDUES, standard
 
 POSITIONS = ("R", "positions", "coords", "coordinates", "xyz", "pos", "x")
 FORCES = ("F_opt", "F", "forces", "force", "F_basic", "F_ca", "F_res", "F_slice", "frc", "f")  # preferred first

@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 
 from consilience.coarse.beads import Beads
-from consilience.coarse.residues import RESIDUES
 from consilience.coarse.scale import bond_evidence, bond_lengths
 from consilience.core.errors import Finding, Level
 from consilience.frames.geometry import blocks
+from consilience.residues import RESIDUES
 from consilience.units import KCAL_MOL
 
 COINCIDE, CLOSE = 1.0, 2.5  # Å between CA atoms; closer than 2.5 Å never occurs (cis peptides: 2.9)

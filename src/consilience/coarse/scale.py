@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from consilience.coarse.beads import CA_BOND, Beads, unwrapped
-from consilience.coarse.residues import RESIDUES
 from consilience.core.errors import Finding, Level
 from consilience.frames.unit_labels import factor
+from consilience.residues import RESIDUES
 from consilience.units import BOHR, BOLTZMANN, ENERGY, KCAL_MOL
 
 UNIT = "kcal/mol/Å"  # of forces in bead files

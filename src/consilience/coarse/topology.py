@@ -8,9 +8,9 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
-from consilience.coarse.residues import standard
 from consilience.core.errors import InputError, clean
 from consilience.files import decode, read_bytes, recognise_bytes
+from consilience.residues import standard
 
 SOLVENT = frozenset(
     "HOH WAT SOL TIP TIP3 TIP4 TIP5 TP3 TP4 SPC OPC DOD NA CL K MG CA2 ZN2 NA+ CL- K+ SOD CLA POT CES LIT RUB CAL "

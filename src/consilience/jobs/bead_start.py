@@ -83,11 +83,11 @@ def _of_beads(path: Path) -> BeadStart:
 
 
 def _of_structure(path: Path) -> BeadStart:
-    from consilience.coarse.residues import mass, standard
+    from consilience.residues import mass, standard
     from consilience.structure.read import read_structure
 
     structure = read_structure(path)
-    notes = [f for f in structure.findings if f.level != "note"]
+    notes: list[Finding] = []  # what the structure's own findings say of B factors and the like is of no concern here
     residues: list[str] = []
     chains: list[int] = []
     numbers: list[int] = []

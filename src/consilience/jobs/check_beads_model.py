@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from consilience.coarse.residues import mass
 from consilience.core.checks import Check
 from consilience.core.errors import InputError
 from consilience.potentials.bead_laws import attraction, prove_beads
 from consilience.potentials.bead_model import BeadModel
 from consilience.potentials.beads import Chains, chains_of
+from consilience.residues import mass
 
 NVE_STEPS, NVE_DT, TEMPERATURE = 1000, 4.0, 300.0
 

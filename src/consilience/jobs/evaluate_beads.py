@@ -129,7 +129,7 @@ def _match(candidates: Sequence[Beads], n: int, path: Path) -> Beads:
 
 def _of_model(model: BeadModel, candidates: Sequence[Beads], means: MeanForces) -> Beads:
     """The protein of mean forces: from the other inputs, or the sequence that the model is for or was trained on."""
-    from consilience.potentials.beads import RESIDUES
+    from consilience.residues import RESIDUES
 
     n = means.positions.shape[1]
     if any(len(b.residues) == n for b in candidates):

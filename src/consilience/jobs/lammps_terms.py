@@ -11,8 +11,9 @@ from consilience.engines.lammps.terms import BeadSystem, DihedralGroup, Group, P
 from consilience.jobs.bead_start import BeadStart
 from consilience.potentials import prior_basis as basis
 from consilience.potentials.bead_energy import BeadEnergy
-from consilience.potentials.beads import NEAR, RESIDUES, residue_type
+from consilience.potentials.beads import NEAR, residue_type
 from consilience.potentials.prior import PreparedPrior
+from consilience.residues import RESIDUES
 from consilience.units import KCAL_MOL
 
 BOND = Form(

@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from consilience.potentials.beads import NEAR, RESIDUES
+from consilience.potentials.beads import NEAR
 from consilience.potentials.harmonics import clebsch_gordan, part, spherical_harmonics
 from consilience.potentials.layers import MLP, Dense, dense, mlp
 from consilience.potentials.radial import bessel, envelope
+from consilience.residues import RESIDUES
 
 TYPES = len(RESIDUES)
 SEPARATIONS = NEAR + 2  # 0 (never), 1..5, and beyond

@@ -14,8 +14,9 @@ from consilience.forces import forces_from
 from consilience.neighbours import Neighbours, all_pairs, neighbour_matrix
 from consilience.potentials import prior_basis as basis
 from consilience.potentials.bead_energy import BeadEnergy, bead_energy
-from consilience.potentials.beads import FAR, NEAR, RESIDUES, Chains
+from consilience.potentials.beads import FAR, NEAR, Chains
 from consilience.potentials.prior import SOFTEST, Prior
+from consilience.residues import RESIDUES
 from consilience.units import BOLTZMANN, KCAL_MOL
 
 CLOSE = np.arange(2.6, 3.31, 0.05)  # Å, where every two beads must repel

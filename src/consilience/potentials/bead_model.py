@@ -22,9 +22,10 @@ from consilience.core.checkpoint import write_atomic
 from consilience.core.errors import InputError, clean
 from consilience.potentials.allegro import Allegro, allegro
 from consilience.potentials.bead_energy import BeadEnergy, bead_energy
-from consilience.potentials.beads import RESIDUES, Chains
+from consilience.potentials.beads import Chains
 from consilience.potentials.prior import Prior, empty_prior, walls
 from consilience.potentials.weights import from_named, named
+from consilience.residues import RESIDUES
 
 FORMAT, VERSION = "consilience-beads", 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"

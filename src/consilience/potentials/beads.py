@@ -10,13 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from consilience.core.errors import InputError, clean
+from consilience.residues import RESIDUES, standard
 
-RESIDUES = (
-    "ALA", "ARG", "ASN", "ASP", "CYS", "GLN", "GLU", "GLY", "HIS", "ILE",
-    "LEU", "LYS", "MET", "PHE", "PRO", "SER", "THR", "TRP", "TYR", "VAL",
-)  # fmt: skip
-ALIASES = {"MSE": "MET", "HID": "HIS", "HIE": "HIS", "HIP": "HIS", "HSD": "HIS", "HSE": "HIS", "HSP": "HIS",
-           "CYX": "CYS", "ASH": "ASP", "GLH": "GLU", "LYN": "LYS"}  # fmt: skip
 FAR = 99  # separation of beads of different chains
 NEAR = 5  # separations up to this one are treated by themselves
 
@@ -54,10 +49,10 @@ class Chains(eqx.Module):
 
 def residue_type(name: str) -> int:
     """Index of a three-letter residue name in `RESIDUES`. Raises InputError for others."""
-    upper = ALIASES.get(name.upper(), name.upper())
-    if upper not in RESIDUES:
+    known = standard(name)
+    if known not in RESIDUES:
         raise InputError("no bead stands for this residue", found=clean(name), expected="one of the 20 amino acids")
-    return RESIDUES.index(upper)
+    return RESIDUES.index(known)
 
 
 def chains_of(residues: Sequence[str], chain: Any, number: Any) -> Chains:

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from consilience.potentials import prior_basis as basis
-from consilience.potentials.beads import NEAR, RESIDUES, Chains, bond_lengths, cos_angles, dihedrals
+from consilience.potentials.beads import NEAR, Chains, bond_lengths, cos_angles, dihedrals
+from consilience.residues import RESIDUES
 from consilience.units import KCAL_MOL
 
 TYPES = len(RESIDUES)

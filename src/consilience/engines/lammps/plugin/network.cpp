@@ -3,6 +3,7 @@
 #include "network.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <dlfcn.h>
 #include <fstream>
 #include <sstream>
@@ -100,6 +101,7 @@ void Network::finish(pjrt::Event *event) const
 
 void Network::start(const std::string &library)
 {
+  setenv("TF_CPP_MIN_LOG_LEVEL", "1", 0);    // what XLA notes about itself is not for the user
   void *handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle) fail(std::string("cannot load the PJRT plug-in: ") + dlerror());
   auto get = (const pjrt::Api *(*) ()) dlsym(handle, "GetPjrtApi");
@@ -109,8 +111,22 @@ void Network::start(const std::string &library)
     fail(library + " speaks another version of PJRT");
   pjrt::PluginInitialize initialize;
   call(pjrt::PLUGIN_INITIALIZE, initialize);
+  // small programs are faster on the thread of the caller
+  const std::string name = "asynchronous";
+  pjrt::Option option;
+  option.size = sizeof(option);
+  option.name = name.data();
+  option.name_size = name.size();
+  option.truth = false;
   pjrt::ClientCreate create;
-  call(pjrt::CLIENT_CREATE, create);
+  create.options = &option;
+  create.num_options = 1;
+  try {
+    call(pjrt::CLIENT_CREATE, create);
+  } catch (std::runtime_error &) {    // a runtime that does not know the option
+    create = {};
+    call(pjrt::CLIENT_CREATE, create);
+  }
   client = create.client;
   pjrt::ClientDevices devices;
   devices.client = client;
@@ -170,14 +186,14 @@ pjrt::Buffer *Network::send(const void *data, pjrt::Kind kind, const std::vector
   return args.buffer;
 }
 
-void Network::receive(pjrt::Buffer *buffer, std::vector<double> &into) const
+pjrt::Event *Network::receive(pjrt::Buffer *buffer, std::vector<double> &into) const
 {
   pjrt::BufferToHost args;
   args.buffer = buffer;
   args.data = into.data();
   args.size_of_data = into.size() * sizeof(double);
   call(pjrt::BUFFER_TO_HOST_BUFFER, args);
-  finish(args.event);
+  return args.event;
 }
 
 void Network::destroy(pjrt::Buffer *buffer) const
@@ -202,7 +218,6 @@ void Network::run(Batch &batch)
   pjrt::Buffer *outputs[2] = {};
   pjrt::Buffer *const *arguments = inputs;
   pjrt::Buffer **results = outputs;
-  pjrt::Event *done = nullptr;
   pjrt::ExecuteOptions how;
   how.size = sizeof(how);
   pjrt::Execute args;
@@ -211,11 +226,10 @@ void Network::run(Batch &batch)
   args.arguments = &arguments;
   args.num_arguments = 5;
   args.outputs = &results;
-  args.done = &done;
   call(pjrt::LOADED_EXECUTABLE_EXECUTE, args);
-  finish(done);
-  receive(outputs[0], batch.energies);
-  receive(outputs[1], batch.forces);
+  pjrt::Event *energies = receive(outputs[0], batch.energies), *forces = receive(outputs[1], batch.forces);
+  finish(energies);
+  finish(forces);
   for (pjrt::Buffer *b : inputs) destroy(b);
   for (pjrt::Buffer *b : outputs) destroy(b);
 }

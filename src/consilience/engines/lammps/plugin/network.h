@@ -51,7 +51,7 @@ class Network {
   void check(pjrt::Error *error) const;
   void finish(pjrt::Event *event) const;
   pjrt::Buffer *send(const void *data, pjrt::Kind kind, const std::vector<std::int64_t> &dims) const;
-  void receive(pjrt::Buffer *buffer, std::vector<double> &into) const;
+  pjrt::Event *receive(pjrt::Buffer *buffer, std::vector<double> &into) const;    // filled when it is finished
   void destroy(pjrt::Buffer *buffer) const;
 };
 

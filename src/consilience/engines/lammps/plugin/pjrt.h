@@ -34,8 +34,8 @@ enum Function {
   BUFFER_TO_HOST_BUFFER = 70,
 };
 
-enum Kind : int { S32 = 4, F64 = 12 };                        // element types of buffers
-enum Semantics : int { IMMUTABLE_UNTIL_TRANSFER_COMPLETES = 1 };    // of data handed to a buffer
+enum Kind : int { S32 = 4, F64 = 12 };                   // element types of buffers
+enum Semantics : int { IMMUTABLE_DURING_CALL = 0 };    // of data handed to a buffer
 
 struct Api {
   std::size_t size;
@@ -75,8 +75,18 @@ struct EventArgs : Head {    // of both destroy and await
   Event *event = nullptr;
   Later later;
 };
+struct Option : Head {    // no zeros after it: options lie in an array
+  const char *name = nullptr;
+  std::size_t name_size = 0;
+  int kind = 4;    // a truth value
+  union {
+    bool truth;
+    std::int64_t number = 0;
+  };
+  std::size_t value_size = 1;
+};
 struct ClientCreate : Head {
-  const void *options = nullptr;
+  const Option *options = nullptr;
   std::size_t num_options = 0;
   void *get_callback = nullptr, *get_argument = nullptr, *put_callback = nullptr, *put_argument = nullptr;
   Client *client = nullptr;
@@ -111,7 +121,7 @@ struct BufferFromHost : Head {
   std::size_t num_dims = 0;
   const std::int64_t *strides = nullptr;
   std::size_t num_strides = 0;
-  Semantics semantics = IMMUTABLE_UNTIL_TRANSFER_COMPLETES;
+  Semantics semantics = IMMUTABLE_DURING_CALL;
   Device *device = nullptr;
   void *memory = nullptr, *layout = nullptr;
   Event *done = nullptr;
