@@ -22,12 +22,19 @@ from consilience.frames.frames import Frames
 from consilience.nmr.amides import amide_atoms
 from consilience.nmr.blocks import six
 from consilience.nmr.term import Observed, Relaxation
+from consilience.potentials.bead_batch import Sample, packed
+from consilience.potentials.bead_energy import bead_energy
+from consilience.potentials.bead_model import BeadModel, NetworkShape, network_weights
+from consilience.potentials.bead_terms import BeadForces, ForceCap, Smoothness
 from consilience.potentials.build import Architecture, build
 from consilience.potentials.dataset import batch_of
 from consilience.potentials.labels import ReferenceData
 from consilience.potentials.physnet import physnet
+from consilience.potentials.prior_fit import ForceMatching, Shrinkage
+from consilience.potentials.prior_normal import coefficients, flat, normal
 from consilience.potentials.weights import split
 
+from . import tiny_beads as beads
 from .nmr.two_domains import AXIAL, ISOTROPIC, RHOMBIC, molecule, relaxation, tensor
 from .problems import built_in
 
@@ -100,6 +107,43 @@ def molecules_case(network: Any) -> Case:
     return term, Model.of(net=Block(weights)), batch_of(data, potential, list(channels))
 
 
+@cache
+def prior_case(kind: str) -> Case:
+    """Forces of a chain of six beads, by their normal equations; or how far coefficients are from others."""
+    energy = bead_energy(beads.chains(), beads.known_prior())
+    x = np.stack([beads.helix(6) + 0.2 * np.random.default_rng(i).normal(size=(6, 3)) for i in range(10)])
+    prior = energy.prior.prior
+    values = coefficients(prior)
+    c, names = np.asarray(flat(values)), tuple(values)
+    model = Model.of(**{k: Block.of(jax.tree.map(np.asarray, v)) for k, v in values.items()})
+    if kind == "shrinkage":
+        return Shrinkage(c + 0.1, np.ones_like(c), names), model, None
+    return ForceMatching(np.asarray(0.3), names), model, normal(prior, energy.chains, x, 0.3 * x[::-1])
+
+
+@cache
+def network_case(kind: str) -> Case:
+    """An Allegro network on frames of two chains in one pack, with the prior where that trains too."""
+    rng = np.random.default_rng(0)
+    shape = NetworkShape(cutoff=8.0, features=4, channels=2, layers=1, radial_size=4, temperature=True)
+    weights, rest = network_weights(BeadModel(None, (shape.build(),)).cast(64).networks[0])
+    weights = jax.tree.map(lambda w: w + 0.2 * rng.normal(size=w.shape), weights)
+    samples = []
+    for names in (("GLY", "TRP", "LYS", "PRO"), ("ALA", "ALA", "GLU")):
+        x = np.stack([beads.helix(len(names)) + 0.2 * rng.normal(size=(len(names), 3)) for _ in range(2)])
+        samples.append(Sample(beads.chains(names), x, rng.normal(size=x.shape), np.ones(2), np.array([300.0, 450.0])))
+    packs = packed(samples, 10.0, size=12)
+    blocks = {"net": Block(weights)}
+    if kind == "cap":
+        return ForceCap(rest, np.asarray(0.05)), Model.of(**blocks), packs
+    if kind == "smoothness":
+        return Smoothness(rest, np.asarray(0.3), np.asarray(0.05)), Model.of(**blocks), packs
+    prior = beads.known_prior() if kind == "both" else None
+    if prior is not None:
+        blocks |= {k: Block.of(jax.tree.map(np.asarray, v)) for k, v in coefficients(prior).items()}
+    return BeadForces(rest, prior, np.asarray(0.3)), Model.of(**blocks), packs
+
+
 TERMS: dict[str, Callable[[], Case]] = {
     "diffraction, amplitudes": of("xray"),
     "diffraction, least squares": of("xray", "ls"),
@@ -114,6 +158,12 @@ TERMS: dict[str, Callable[[], Case]] = {
     "relaxation, rigid amides": lambda: relaxation_case(RHOMBIC, True),
     "molecules, equivariant": lambda: molecules_case("equivariant"),
     "molecules, PhysNet": lambda: molecules_case("physnet"),
+    "prior of beads": lambda: prior_case("forces"),
+    "prior of beads, shrinkage": lambda: prior_case("shrinkage"),
+    "network of beads": lambda: network_case("alone"),
+    "network and prior of beads": lambda: network_case("both"),
+    "network of beads, cap of forces": lambda: network_case("cap"),
+    "network of beads, smoothness": lambda: network_case("smoothness"),
 }
 HEAVY = {"molecules, equivariant"}
 

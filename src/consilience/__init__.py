@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from consilience.structure.read import read_structure
     from consilience.verbs import (
         check,
+        coarsen,
         evaluate,
         export,
         optimize,
@@ -38,6 +39,7 @@ _HOMES = {
     "read_structure": "structure.read",
     "read_reflections": "xray.read",
     "check": "verbs",
+    "coarsen": "verbs",
     "refine": "verbs",
     "relaxation": "verbs",
     "train": "verbs",
@@ -58,6 +60,7 @@ __all__ = [
     "check",
     "check_gradients",
     "check_term",
+    "coarsen",
     "core",
     "evaluate",
     "export",

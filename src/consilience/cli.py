@@ -17,6 +17,7 @@ HOMES = {
     "check": "models",
     "refine": "models",
     "relaxation": "relaxation",
+    "coarsen": "beads",
     "train": "potentials",
     "evaluate": "potentials",
     "predict": "potentials",

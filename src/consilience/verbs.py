@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from consilience.jobs.coarsen_options import CoarsenOptions
 from consilience.jobs.dynamics_options import ExportOptions, OptimizeOptions, SimulateOptions, SpectrumOptions
 from consilience.jobs.options import (
     FrameOptions,
@@ -21,6 +22,7 @@ from consilience.jobs.options import (
 
 if TYPE_CHECKING:
     from consilience.jobs.check import CheckResult
+    from consilience.jobs.coarsen import CoarsenResult
     from consilience.jobs.evaluate import EvaluateResult
     from consilience.jobs.export import ExportResult
     from consilience.jobs.optimize import OptimizeResult
@@ -108,6 +110,30 @@ def check(
         units=units,
         keys=keys,
     )
+
+
+def coarsen(
+    *trajectories: PathLike,
+    output: PathLike | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    say: Callable[[str], None] | None = None,
+    **options: Any,
+) -> CoarsenResult:
+    """Map all-atom trajectories with forces to beads with mean forces; `consil coarsen`.
+
+    `trajectories`: "TRAJ:TOP" each, or TRAJ with topology=TOP. `options`: those of the command with underscores, e.g.
+    forces="basic", map="beads.yaml", force_map="map.json" (fields of `CoarsenOptions`). The result has `proteins`, the
+    beads as arrays in eV and Å. Raises InputError, RunError; TypeError for an unknown option.
+    """
+    from consilience.jobs.coarsen import coarsen as job
+
+    _known("coarsen", options, [f.name for f in fields(CoarsenOptions)])
+    given: dict[str, Any] = {k: v if k not in ("topology", "force_map") or v is None else Path(v)
+                             for k, v in options.items()}  # fmt: skip
+    given |= {"map": str(given["map"])} if "map" in given else {}
+    return job(trajectories, options=CoarsenOptions(**given), run=_run(output, seed, overwrite, resume, say))
 
 
 def train(

@@ -187,3 +187,17 @@ def test_real_bead_files(data_dir: Path) -> None:
     assert part.residues[:3] == ("ALA", "CYS", "ASP") and all(f.level == "note" for f in findings)
     seen = bond_evidence(part)
     assert seen is not None and seen.virial == pytest.approx(1.0, abs=0.06)
+
+
+def test_chains_cut_by_the_boundary_are_made_whole(tmp_path: Path, beads: Beads) -> None:
+    edge = 40.0
+    given = arrays(beads, R=beads.positions % edge, box=np.full(3, edge), pbc=True)
+    (part,), findings = read(tmp_path, given)
+    assert not findings
+    shift = part.positions - beads.positions
+    np.testing.assert_allclose(shift, np.broadcast_to(shift[:, :1], shift.shape), atol=1e-9)
+
+
+def test_places_that_are_not_unique_are_not_used(tmp_path: Path, beads: Beads) -> None:
+    (part,), findings = read(tmp_path, arrays(beads, number=np.array([1, 1, 2, 2, 3, 3, 4, 4])))
+    assert part.number.tolist() == list(range(8)) and "same number" in str(findings)

@@ -125,3 +125,11 @@ def test_without_mdanalysis_the_way_out_is_said(tmp_path: Path, small: Peptide) 
         (tmp_path / "t.trr").write_bytes(b"\x00\x01" * 400)
         with pytest.raises(InputError, match="MDAnalysis"):
             read_atoms(tmp_path / "t.trr", pdb)
+
+
+def test_molecules_cut_by_the_boundary_are_made_whole(tmp_path: Path, small: Peptide) -> None:
+    x, f = small.sample(40)
+    edge = 12.0
+    frames = read_atoms(*small.write(tmp_path, 40, pos=x % edge, box=np.full(3, edge), frc=f / KCAL_MOL))
+    shift = frames.positions - x
+    np.testing.assert_allclose(shift, np.broadcast_to(shift[:, :1], shift.shape), atol=1e-4)

@@ -76,3 +76,29 @@ def test_defects_of_configurations_are_named(folder: Path, old: str, new: str, l
     (folder / "bad.yaml").write_text(text)
     report = check([folder / "bad.yaml"]).files[0]
     assert report.level == level and any(words in str(f) for f in report.findings), report.as_dict()
+
+
+def test_other_files_of_coarse_graining(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((20, 5, 3))
+    atoms = {"pos": x, "frc": x, "masses": np.ones(5), "constraints": np.zeros((0, 2), int)}
+    np.savez(tmp_path / "atoms.npz", **atoms)
+    report = check([tmp_path / "atoms.npz"]).files[0]
+    assert report.kind_name == "all-atom frames (npz)" and report.level == "note" and "no topology" in str(report)
+    broken = x.copy()
+    broken[7, 2] = np.nan
+    np.savez(tmp_path / "atoms.npz", **{**atoms, "frc": broken})
+    report = check([tmp_path / "atoms.npz"]).files[0]
+    assert report.level == "warn" and "frame 7" in str(report.findings)
+    np.savez(tmp_path / "atoms.npz", **{**atoms, "frc": x[:, :4]})
+    assert check([tmp_path / "atoms.npz"]).exit_status == 2
+    np.savez(tmp_path / "mean.npz", R=x, F_mean=x, F_sem=np.full_like(x, 0.1), noise_rms=np.ones(20))
+    report = check([tmp_path / "mean.npz"]).files[0]
+    assert report.kind_name == "mean forces (npz)" and report.level == "note" and "explained variance" in str(report)
+    np.savez(tmp_path / "mean.npz", R=x, F_mean=x)
+    assert check([tmp_path / "mean.npz"]).exit_status == 2
+
+
+def test_real_all_atom_frames(data_dir: Path) -> None:
+    report = check([data_dir / "cg" / "pep_ACDEFGHI.npz"]).files[0]
+    assert report.level == "note" and "no topology" not in str(report)

@@ -113,6 +113,8 @@ def test_an_interrupted_training_goes_on_bit_identically(
         (("learning_rat=1e-3",), "unknown key"),
         (("training.learning_rat=1e-3",), "did you mean training.learning_rate"),
         (("features=banana",), "features is"),
+        (("scale=median",), "unknown scale"),
+        (("radial=gauss",), "radial is 'gauss'"),
         (("epochs=0",), "out of range"),
         (("training.optimizer=adamw",), "unknown optimizer"),
         (("nonsense",), "not understood"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -45,12 +46,15 @@ def residual(block: Residual, x: np.ndarray) -> np.ndarray:
     return x + linear(block.outer, softplus(linear(block.inner, softplus(x))))
 
 
-def physnet_basis(r: float, cutoff: float, size: int) -> np.ndarray:
-    u = r / cutoff
-    phi = 1 - 6 * u**5 + 15 * u**4 - 10 * u**3 if u < 1 else 0.0
+def gaussians(r: float, cutoff: float, size: int) -> np.ndarray:
     beta = (2 / size * (1 - math.exp(-cutoff))) ** -2
     mu = [math.exp(-cutoff) + k * (1 - math.exp(-cutoff)) / (size - 1) for k in range(size)]
-    return np.array([phi * math.exp(-beta * (math.exp(-r) - m) ** 2) for m in mu])
+    return np.array([math.exp(-beta * (math.exp(-r) - m) ** 2) for m in mu])
+
+
+def physnet_basis(r: float, cutoff: float, size: int) -> np.ndarray:
+    u = r / cutoff
+    return (1 - 6 * u**5 + 15 * u**4 - 10 * u**3 if u < 1 else 0.0) * gaussians(r, cutoff, size)
 
 
 def physnet_module(m: Module, features: list[np.ndarray], x: np.ndarray, cutoff: float, size: int):
@@ -158,9 +162,12 @@ def equivariant_features(net: EquivariantNetwork, z: np.ndarray, x: np.ndarray) 
             d = x[j] - x[i]
             r = float(np.linalg.norm(d))
             share = r / (radii[int(z[i])] + radii[int(z[j])])
-            smooth = septic(r / net.cutoff) * (1 - septic((share - 0.4) / 0.2))
+            smooth = septic(r / net.cutoff) * (1 - septic((share - 0.5) / 0.2))
             k = math.pi * np.arange(1, net.radial_size + 1) / net.cutoff
-            basis = np.append(math.sqrt(2 / net.cutoff) * np.sin(k * r) / r, 1.0) * smooth
+            basis = math.sqrt(2 / net.cutoff) * np.sin(k * r) / r
+            if net.radial == "exponential":
+                basis = gaussians(r, net.cutoff, net.radial_size)
+            basis = np.append(basis, 1.0) * smooth
             weight = perceptron(layer.sender, s[j]) * linear(layer.radial, basis)
             ds += weight[:f] / math.sqrt(10)
             dv += np.outer(math.sqrt(3) * d / r, weight[f:]) / math.sqrt(10)
@@ -174,8 +181,10 @@ def equivariant_features(net: EquivariantNetwork, z: np.ndarray, x: np.ndarray) 
     return np.array(scalars), np.array(vectors)
 
 
-def test_the_equivariant_network_is_its_equations() -> None:
-    potential = build(Architecture("equivariant", (1, 8), 2.5, features=4, layers=1, l_max=1, radial_size=5))
+@pytest.mark.parametrize("radial", ["bessel", "exponential"])
+def test_the_equivariant_network_is_its_equations(radial: Any) -> None:
+    a = Architecture("equivariant", (1, 8), 2.5, features=4, layers=1, l_max=1, radial_size=5, radial=radial)
+    potential = build(a)
     net = cast(potential, np.float64).network
     net = eqx.tree_at(lambda n: n.output.layers[-1].bias, net, np.array([0.3, -0.2]))
     lists = single(Z).neighbours

@@ -181,3 +181,27 @@ def test_nobody_asks_a_model_for_its_own_forces() -> None:
     _, right, _ = evaluate(springs(), FORMALDEHYDE)
     np.testing.assert_array_equal(forces, right)
     assert np.abs(right).max() > 0.1
+
+
+def ring(radius: float) -> np.ndarray:
+    """Corners of a regular hexagon, (6, 3) Å."""
+    angle = np.arange(6) * np.pi / 3
+    return radius * np.stack([np.cos(angle), np.sin(angle), np.zeros(6)], 1)
+
+
+CORNERS = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / 3**0.5
+SYMMETRIC = {  # numbers, positions, degree of the tensors
+    "methane": ([6, 1, 1, 1, 1], np.vstack([np.zeros(3), 1.09 * CORNERS]), 1),
+    "benzene": ([6] * 6 + [1] * 6, np.vstack([ring(1.397), ring(2.481)]), 2),
+}
+
+
+@pytest.mark.parametrize("name", ["methane", pytest.param("benzene", marks=pytest.mark.slow)])
+def test_hessians_are_those_of_the_forces_where_molecules_are_symmetric(name: str) -> None:
+    """Vectors vanish at the carbon of methane; no vector leaves the plane of benzene."""
+    numbers, x, degree = SYMMETRIC[name]
+    potential = cast(random("equivariant", electrostatics=False, features=4, l_max=degree), np.float64)
+    masses = [{1: 1.008, 6: 12.0}[z] for z in numbers]
+    fine, coarse = check_hessian(molecule_energy(potential, numbers), x, masses)
+    assert fine.max_difference < 1e-3 and fine.max_cm1 < 1.0
+    assert 10 < coarse.max_difference / fine.max_difference < 40  # falls with the square of the step

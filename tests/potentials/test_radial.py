@@ -56,13 +56,21 @@ def test_exponential_gaussians_follow_the_paper() -> None:
     """Unke & Meuwly 2019, eq. 7 and 8, number by number."""
     cutoff, size = 6.0, 7
     for r in (0.3, 1.1, 2.6, 5.9, 6.0, 7.5):
-        found = np.asarray(exponential_gaussians(jnp.asarray([r]), cutoff, size))[0]
         x = r / cutoff
         phi = 1 - 6 * x**5 + 15 * x**4 - 10 * x**3 if r < cutoff else 0.0
+        assert float(physnet_envelope(jnp.asarray(x))) == pytest.approx(phi, abs=1e-14)
+        found = phi * np.asarray(exponential_gaussians(jnp.asarray([r]), cutoff, size))[0]
         for k in range(size):
             mu = math.exp(-cutoff) + k * (1 - math.exp(-cutoff)) / (size - 1)
             beta = 1 / (2 / size * (1 - math.exp(-cutoff))) ** 2
             assert found[k] == pytest.approx(phi * math.exp(-beta * (math.exp(-r) - mu) ** 2), rel=1e-10, abs=1e-14)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_bases_keep_the_precision_of_distances(kind: type) -> None:
+    """A number of NumPy would make a network of float32 compute in float64, at a third of the speed."""
+    r = jnp.asarray([0.5, 1.5], kind)
+    assert exponential_gaussians(r, 5.0, 8).dtype == bessel(r, 5.0, 8).dtype == envelope(r).dtype == kind
 
 
 repulsion = eqx.filter_jit(ZBL())

@@ -124,6 +124,29 @@ def test_the_steer_set_scales_the_channels() -> None:
     assert other.sigma["energy"] > 0.4 > 4 * whole().sigma["energy"]
 
 
+def test_a_scale_is_the_likeliest_one() -> None:
+    """Against a search for the maximum of the likelihood; a frame that is far off counts less than in the r.m.s."""
+    r = np.random.default_rng(0).standard_t(2, size=400)
+    tried = np.linspace(0.2, 5.0, 4801)
+    minus_log = [np.log(s) + np.mean(np.sqrt(1.0 + (r / s) ** 2)) for s in tried]
+    assert training.likely_scale(r) == pytest.approx(tried[np.argmin(minus_log)], abs=1e-3)
+    assert training.likely_scale(7.0 * r) == pytest.approx(7.0 * training.likely_scale(r))
+    off = np.append(np.random.default_rng(1).standard_normal(200), 100.0)
+    assert training.likely_scale(off) < 0.3 * np.sqrt(np.mean(off**2))
+    assert training.likely_scale(np.zeros(5)) == 0.0
+
+
+def test_the_likeliest_scale_is_used_where_it_is_asked_for() -> None:
+    """One steer frame that is far off; the scores that are said are r.m.s. either way."""
+    potential, work, steer = start()
+    labels = {k: v.copy() for k, v in steer.labels.items()}
+    labels["forces"][0] += 50.0
+    steer = replace_labels(steer, labels)
+    likely, rms = (train(potential, work, steer, replace(QUICK, scale=s)) for s in ("likely", "rms"))
+    assert likely.sigma["forces"] > 10 and rms.sigma["forces"] > 10
+    assert likely.fit.history[-1]["steer"] < rms.fit.history[-1]["steer"] - 0.3
+
+
 def replace_labels(batch: Batch, labels: dict) -> Batch:
     return Batch(batch.numbers, batch.positions, batch.neighbours, batch.charge, labels, batch.esp_points, batch.pairs)
 

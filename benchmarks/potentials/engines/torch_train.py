@@ -92,7 +92,7 @@ def train(peer, name: str, data: dict, options: dict, cutoff: float, out: Path) 
             if progress >= 1:
                 break
             for group in optimiser.param_groups:
-                group["lr"] = recipe["lr"] * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * progress)))
+                group["lr"] = float(recipe["lr"] * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * progress))))
             given, e_ref, f_ref = batch("train", order[i : i + size])
             optimiser.zero_grad(set_to_none=True)
             e, f = peer.evaluate(model, given, True)

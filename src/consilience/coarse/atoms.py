@@ -98,3 +98,22 @@ def find_constraints(positions: np.ndarray, groups: np.ndarray | None = None) ->
         rigid = r.std(axis=0) < RIGID
         found.append(np.stack([atoms[i[rigid]], atoms[j[rigid]]], axis=1))
     return np.concatenate(found).astype(int) if found else np.zeros((0, 2), int)
+
+
+def whole(positions: np.ndarray, box: np.ndarray, topology: Topology) -> np.ndarray:
+    """Positions (f, n, 3) with every molecule in one piece: each residue beside the one before it, each atom beside
+    the first of its residue, by nearest images in the boxes (f, 3, 3); chains beside one another.
+    """
+    first = np.unique(topology.residue, return_index=True)[1]
+    inverse = np.linalg.inv(box)
+
+    def nearest(d: np.ndarray) -> np.ndarray:
+        s = np.einsum("f...k,fkl->f...l", d, inverse)
+        return np.einsum("f...k,fkl->f...l", s - np.round(s), box)
+
+    x = positions.astype(float)
+    anchors = x[:, first]
+    steps = nearest(np.diff(anchors, axis=1))
+    placed = np.concatenate([anchors[:, :1], anchors[:, :1] + np.cumsum(steps, axis=1)], axis=1)
+    apart = nearest(x - anchors[:, topology.residue])
+    return (placed[:, topology.residue] + apart).astype(positions.dtype)

@@ -75,3 +75,16 @@ def runs(chain: np.ndarray, number: np.ndarray, length: int) -> np.ndarray:
     found = [[place.get((int(c), int(k) + s), -1) for s in range(length)] for c, k in zip(chain, number, strict=True)]
     rows = [row for row in found if min(row) >= 0]
     return np.array(rows, int).reshape(-1, length)
+
+
+def unwrapped(beads: Beads) -> Beads:
+    """The beads with every chain in one piece: each beside the one before it, by nearest images in a periodic box."""
+    if beads.box is None:
+        return beads
+    order = np.lexsort((beads.number, beads.chain))
+    x = beads.positions[:, order]
+    steps = np.diff(x, axis=1)
+    s = np.einsum("fbk,fkl->fbl", steps, np.linalg.inv(beads.box))
+    steps = np.einsum("fbk,fkl->fbl", s - np.round(s), beads.box)
+    placed = np.concatenate([x[:, :1], x[:, :1] + np.cumsum(steps, axis=1)], axis=1)
+    return replace(beads, positions=placed[:, np.argsort(order)])

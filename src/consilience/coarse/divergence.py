@@ -1,8 +1,8 @@
 """How alike two sets of bead frames are: Jensen-Shannon divergences of local and global coordinates, with their floor.
 
 JS(p, q) = (KL(p | m) + KL(q | m)) / 2 with m = (p + q) / 2, in nats: 0 for equal, ln 2 = 0.693 for distributions that
-do not overlap. A set of frames of finite length differs from itself: the same figure between halves of the reference, as
-they come from halving its four blocks in three ways, stands beside each value.
+do not overlap. A set of frames of finite length differs from itself: the same figure between halves of the reference,
+as they come from halving its four blocks in three ways, stands beside each value.
 """
 
 from __future__ import annotations

@@ -31,6 +31,8 @@ def is_beads(arrays: Mapping[str, np.ndarray]) -> bool:
 
 def is_all_atom(arrays: Mapping[str, np.ndarray]) -> bool:
     """Whether an npz file holds all-atom frames for coarsening."""
+    if any(k in arrays for k in _ELEMENTS):
+        return False
     return "frc" in arrays or ("constraints" in arrays and "pos" in arrays)
 
 

@@ -16,7 +16,7 @@ from consilience.coarse.forcemap import folds
 WINDOW = 40  # beads that are fitted together; longer chains are looked at in windows
 _POWERS, _WAVES = 4, 3
 _RIDGES = (1e-6, 1e-4, 1e-2)
-_CHUNK = 200_000  # rows of the design
+_CHUNK = 30_000  # rows of the design
 
 
 def residual_noise(beads: Beads, most_frames: int = 3000) -> float | None:

@@ -114,12 +114,18 @@ def _parts(
         if label in names:
             label += f"-{names.count(label) + 1}"
         names.append(label)
+        chains = np.zeros(len(kept), int) if chain is None else _integers(chain[k, kept])
+        places = kept if number is None else number[k, kept].astype(int)
+        if len(set(zip(chains.tolist(), places.tolist(), strict=True))) < len(kept):
+            what = "several beads have the same number in their chain: numbered in the order of the file instead"
+            notes.append(Finding("warn", what, f"{where}, {clean(label)}", fix="give each bead a number of its own"))
+            places = kept
         parts.append(
             Beads(
                 name=clean(label),
                 residues=tuple(species[k, kept].tolist()),
-                chain=np.zeros(len(kept), int) if chain is None else _integers(chain[k, kept]),
-                number=kept if number is None else number[k, kept].astype(int),
+                chain=chains,
+                number=places,
                 positions=x[rows][:, kept],
                 forces=None if force is None else force[rows][:, kept],
                 temperature=temperature[rows],
@@ -204,7 +210,7 @@ def _per_bead(
     if a is None or a.shape not in (shape, shape[1:]):
         return None
     if a.dtype.kind == "U":
-        return np.broadcast_to(a, shape)
+        return np.broadcast_to(a, shape) if names is _CHAIN else None
     if not np.isfinite(a.astype(float)).all():
         raise InputError(f"the array {names[0]} is not finite", where)
     return np.broadcast_to(a.astype(kind), shape)

@@ -11,7 +11,7 @@ import gemmi
 import numpy as np
 
 from consilience.coarse.atom_quality import inspect_atoms
-from consilience.coarse.atoms import AtomFrames, find_constraints
+from consilience.coarse.atoms import AtomFrames, find_constraints, whole
 from consilience.coarse.keys import find, labels_of, shaped
 from consilience.coarse.topology import Topology, read_topology
 from consilience.core.errors import Finding, InputError, clean, raise_errors
@@ -77,6 +77,8 @@ def read_atoms(
     if len(got.positions) == 0:
         raise InputError("the trajectory has no frames", where)
     frames = _frames(got, top, Path(where), name, max(1, stride), temperature)
+    if frames.box is not None and np.all(np.abs(np.linalg.det(frames.box)) > 1.0):
+        frames = replace(frames, positions=whole(frames.positions, frames.box, frames.topology))
     notes = list(got.notes)
     frames, found = inspect_atoms(frames, got.labelled, got.unit)
     notes += found
@@ -87,6 +89,31 @@ def read_atoms(
     if strict:
         raise_errors(frames.findings)
     return frames
+
+
+def inspect_arrays(
+    path: str | Path, units: str | None = None, keys: Mapping[str, str] | None = None
+) -> tuple[int, int, list[Finding]]:
+    """Frames, atoms and findings of an npz file of all-atom frames, as far as they can be judged without a topology.
+
+    Raises InputError where arrays are missing, do not fit one another, or cannot be read.
+    """
+    where = str(path)
+    got = _of_npz(where, dict(keys or {}), units)
+    f, n = got.positions.shape[:2]
+    if not f or not n:
+        raise InputError("the trajectory is empty: no frames (0 frames), or no atoms", where, f"{f} frames")
+    notes = list(got.notes)
+    for words, a in (("positions", got.positions), ("forces", got.forces)):
+        bad = np.flatnonzero(~np.isfinite(a).all((1, 2)))
+        if len(bad):
+            what = f"{words} are not finite (NaN or inf) in {len(bad)} frame(s): consil coarsen leaves them out"
+            notes.append(Finding("warn", what, f"{where}, frame {bad[0]} (counted from 0)"))
+    repeated = f - len(np.unique(got.positions.reshape(f, -1), axis=0))
+    if repeated:
+        what = f"{repeated} repeated (identical or frozen) frame(s) of {f}: consil coarsen leaves them out"
+        notes.append(Finding("warn", what, where))
+    return f, n, notes
 
 
 def _frames(

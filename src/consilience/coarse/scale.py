@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from consilience.coarse.beads import CA_BOND, Beads
+from consilience.coarse.beads import CA_BOND, Beads, unwrapped
 from consilience.coarse.residues import RESIDUES
 from consilience.core.errors import Finding, Level
 from consilience.frames.unit_labels import factor
@@ -49,7 +49,7 @@ class BondEvidence:
 
 
 def in_our_units(beads: Beads, labels: Labels) -> tuple[Beads, list[Finding]]:
-    """Beads in Å and eV/Å, from numbers as they stand in the file, and what was found about their units."""
+    """Beads in Å and eV/Å, chains in one piece, from numbers as they stand in the file, and what was found."""
     notes: list[Finding] = []
     length = factor(labels.length, "length") or 1.0
     x = beads.positions * length
@@ -57,6 +57,8 @@ def in_our_units(beads: Beads, labels: Labels) -> tuple[Beads, list[Finding]]:
     notes += found
     box = None if beads.box is None else beads.box * length * scale
     out = replace(beads, positions=x * scale, box=box)
+    out, found = _whole(out)
+    notes += found
     if beads.forces is None:
         return out, notes
     unit = factor(labels.forces, "forces") if labels.forces else factor(UNIT, "forces")
@@ -67,6 +69,18 @@ def in_our_units(beads: Beads, labels: Labels) -> tuple[Beads, list[Finding]]:
     by, found = _force_scale(out, labels, unit)
     assert out.forces is not None
     return (out if by == 1.0 else replace(out, forces=out.forces * by)), [*notes, *found]
+
+
+def _whole(beads: Beads) -> tuple[Beads, list[Finding]]:
+    """Chains that are cut by the periodic boundary are made whole."""
+    if beads.box is None or not np.isfinite(beads.positions).all():
+        return beads, []
+    made = unwrapped(beads)
+    moved = np.flatnonzero(np.abs(made.positions - beads.positions).max((1, 2)) > 1e-3)
+    if not len(moved):
+        return beads, []
+    what = f"chains cut by the periodic boundary were made whole in {len(moved)} frame(s)"
+    return made, [Finding("note", what, f"{beads.path}, {beads.name}")]
 
 
 def _is_ca(beads: Beads) -> bool:
@@ -153,6 +167,8 @@ def bond_evidence(beads: Beads) -> BondEvidence | None:
     r = bond_lengths(beads)
     d = beads.positions[:, pairs[:, 1]] - beads.positions[:, pairs[:, 0]]
     f = np.einsum("fbk,fbk->fb", 0.5 * (beads.forces[:, pairs[:, 1]] - beads.forces[:, pairs[:, 0]]), d) / r
+    if not np.isfinite(r).any():
+        return None
     middle = np.nanmedian(r)
     good = np.isfinite(r) & np.isfinite(f) & (r > 0.7 * middle) & (r < 1.3 * middle)
     top, square, energy = (np.zeros(len(r)) for _ in range(3))

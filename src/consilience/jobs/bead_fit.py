@@ -58,7 +58,7 @@ def fit_bead_prior(sets: BeadSets, recipe: BeadRecipe) -> FittedPrior:
                          fix="--set model.prior.by=types")  # fmt: skip
     start = start_of(sets, recipe)
     weights = frame_weights(sets.work, recipe.fractions, recipe.weights)
-    work = total_of([_normal(start, b, recipe.prior.frames, w) for b, w in zip(sets.work, weights, strict=True)])
+    work = [_normal(start, b, recipe.prior.frames, w) for b, w in zip(sets.work, weights, strict=True)]
     some = max(recipe.prior.frames // 3, 100)
     steer = [_normal(start, b, some, None) for b in sets.steer]
     return fit_prior(start, work, total_of(steer) if steer else None)

@@ -13,7 +13,8 @@ from consilience.core.checks import Check
 from consilience.core.errors import Finding, InputError
 from consilience.files import Kind, archive_findings, read_bytes, recognise
 from consilience.frames.frames import Frames
-from consilience.jobs.check_beads import BeadData, boxes_and_cutoff, read_bead_data
+from consilience.frames.npz import arrays_of
+from consilience.jobs.check_beads import BeadData, boxes_and_cutoff, coarse_kind, read_coarse_data
 from consilience.jobs.check_recipe import Recipe, check_recipe, is_recipe
 from consilience.jobs.config import load_config
 from consilience.nmr.data import RelaxationData
@@ -62,7 +63,7 @@ class FileReport:
     def kind_name(self) -> str:
         """The kind in words."""
         if isinstance(self.content, BeadData):
-            return "beads (npz)"
+            return self.content.label
         return _NAMES.get(self.kind, self.kind)
 
     def as_dict(self) -> dict[str, Any]:
@@ -192,8 +193,8 @@ def _report(
             from consilience.nmr.read import read_relaxation
 
             report.content = read_relaxation(path, strict=False)
-        elif kind == "npz" and _is_beads(path):
-            report.content = read_bead_data(path, molecular["units"], molecular["keys"])
+        elif kind == "npz" and (what := coarse_kind(arrays_of(read_bytes(path), path))):
+            report.content = read_coarse_data(path, what, molecular["units"], molecular["keys"])
         elif kind in ("yaml", "json") and is_recipe(said := load_config(path)):
             report.content = check_recipe(said, path)
         elif kind == "extxyz" or (kind == "npz" and _is_molecular(path)):
@@ -253,17 +254,9 @@ def _unsupported(path: str, kind: Kind) -> Finding:
 
 def _is_molecular(path: str) -> bool:
     """Whether an npz file is one of molecules; raises InputError where it is damaged or hostile."""
-    from consilience.frames.npz import arrays_of, is_molecular
+    from consilience.frames.npz import is_molecular
 
     return is_molecular(arrays_of(read_bytes(path), path))
-
-
-def _is_beads(path: str) -> bool:
-    """Whether an npz file is one of beads; raises InputError where it is damaged or hostile."""
-    from consilience.coarse.keys import is_beads
-    from consilience.frames.npz import arrays_of
-
-    return is_beads(arrays_of(read_bytes(path), path))
 
 
 def _compare(model: FileReport, data: FileReport) -> list[Finding]:

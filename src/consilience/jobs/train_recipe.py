@@ -14,14 +14,14 @@ from consilience.jobs.options import TrainOptions
 # configuration key -> field, in the words of the contract
 NETWORK = {
     "name": "network", "r_max": "cutoff", "cutoff": "cutoff", "features": "features", "layers": "layers",
-    "l_max": "l_max", "radial_basis": "radial_size", "radial_size": "radial_size", "sites": "sites",
-    "site_pairs": "site_pairs", "reach": "reach", "repulsion": "repulsion", "electrostatics": "electrostatics",
-    "coulomb_cutoff": "coulomb_cutoff",
+    "l_max": "l_max", "radial_basis": "radial_size", "radial_size": "radial_size", "radial": "radial",
+    "sites": "sites", "site_pairs": "site_pairs", "reach": "reach", "repulsion": "repulsion",
+    "electrostatics": "electrostatics", "coulomb_cutoff": "coulomb_cutoff",
 }  # fmt: skip
 TRAINING = {
     "optimizer": "optimiser", "epochs": "epochs", "minutes": "minutes", "batch_size": "batch", "batch": "batch",
     "learning_rate": "learning_rate", "average": "average", "clip": "clip", "weight_decay": "weight_decay",
-    "weights": "weights", "penalty": "penalty", "patience": "patience",
+    "weights": "weights", "penalty": "penalty", "patience": "patience", "scale": "scale",
 }  # fmt: skip
 SECTIONS = ("schema_version", "data", "model", "training", "simulation", "output")
 CHANNEL_WORDS = ("energy", "forces", "dipole", "charges", "esp")
@@ -89,6 +89,10 @@ def _checked_schedule(training: dict[str, Any], where: str) -> dict[str, Any]:
             if value not in ("adabelief-yogi", "adabelief", "yogi", "adam"):
                 expected = "adabelief-yogi, adabelief, yogi or adam"
                 raise InputError("unknown optimizer", f"{where}, training.optimizer", clean(value), expected)
+            out[key] = value
+        elif key == "scale":
+            if value not in ("rms", "likely"):
+                raise InputError("unknown scale", f"{where}, training.scale", clean(value), "rms or likely")
             out[key] = value
         elif key == "weights":
             ok = isinstance(value, Mapping) and all(

@@ -19,9 +19,10 @@ from consilience.potentials.repulsion import ZBL
 class Architecture:
     """What a potential is made of. Lengths in Å; `species` are atomic numbers in rising order.
 
-    `layers`: interactions of the equivariant network, modules of PhysNet. `sites`: distributed charges near each atom
-    and `site_pairs` of them
-    (no sites: charges on the atoms). `electrostatics`: whether the charges (or sites) have a Coulomb energy.
+    `layers`: interactions of the equivariant network, modules of PhysNet. `radial`: functions of the equivariant one,
+    equally fine at all distances, or Gaussians of exp(-r) as PhysNet always has, coarse beyond bonds. `sites`:
+    distributed charges near each atom and `site_pairs` of them (no sites: charges on the atoms). `electrostatics`:
+    whether the charges (or sites) have a Coulomb energy.
     """
 
     network: Literal["physnet", "equivariant"]
@@ -37,6 +38,7 @@ class Architecture:
     repulsion: bool = True
     electrostatics: bool = False
     coulomb_cutoff: float = 12.0
+    radial: Literal["bessel", "exponential"] = "bessel"
 
 
 PRESETS: dict[str, dict] = {
@@ -68,6 +70,7 @@ def build(architecture: Architecture, offsets=None, scale: float = 1.0, seed: in
             layers=a.layers,
             l_max=a.l_max,
             radial_size=a.radial_size,
+            radial=a.radial,
         )
     charges = None
     if a.sites:

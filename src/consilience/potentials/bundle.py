@@ -171,4 +171,6 @@ def checked_architecture(a: Architecture) -> Architecture:
         raise ValueError(f"species are {a.species!r}, expected atomic numbers in rising order")
     if a.network not in ("physnet", "equivariant"):
         raise ValueError(f"network is {a.network!r}, expected physnet or equivariant")
+    if a.radial not in ("bessel", "exponential"):
+        raise ValueError(f"radial is {a.radial!r}, expected bessel or exponential")
     return a

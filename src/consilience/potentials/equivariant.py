@@ -15,9 +15,10 @@ import numpy as np
 
 from consilience.potentials.harmonics import clebsch_gordan, part, spherical_harmonics
 from consilience.potentials.layers import MLP, Dense, dense, mlp, soft_norm, species_index
-from consilience.potentials.radial import bessel, envelope
+from consilience.potentials.radial import bessel, envelope, exponential_gaussians
 from consilience.potentials.repulsion import COVALENT
 
+RADIAL = {"bessel": bessel, "exponential": exponential_gaussians}
 NEIGHBOURS = 10.0**-0.5  # a sum over some ten neighbours has the size of one term
 
 
@@ -115,12 +116,13 @@ class EquivariantNetwork(eqx.Module):
     species: tuple[int, ...] = eqx.field(static=True)
     cutoff: float = eqx.field(static=True)
     radial_size: int = eqx.field(static=True)
+    radial: str = eqx.field(static=True, default="bessel")  # a name in RADIAL
 
     def features(self, vectors, numbers, neighbours) -> Features:
         """Features from the vectors to the neighbours (n, K, 3), Å."""
         r = jnp.sqrt(jnp.sum(vectors * vectors, -1))
         smooth = jnp.where(neighbours.mask, envelope(r / self.cutoff) * apart(r, numbers, neighbours.index), 0.0)
-        basis = bessel(r, self.cutoff, self.radial_size) * smooth[..., None]
+        basis = RADIAL[self.radial](r, self.cutoff, self.radial_size) * smooth[..., None]
         basis = jnp.concatenate([basis, smooth[..., None]], -1)
         harmonics = spherical_harmonics(vectors / r[..., None], self.interactions[0].l_max)
         scalars = jnp.asarray(self.embedding)[species_index(numbers, self.species)]
@@ -144,8 +146,9 @@ def equivariant_network(
     layers: int = 3,
     l_max: int = 2,
     radial_size: int = 20,
+    radial: str = "bessel",
 ) -> EquivariantNetwork:
-    """A network with random weights."""
+    """A network with random weights. `radial`: "bessel" or "exponential" functions, for molecules that break up."""
     products = len(couplings(l_max))
 
     def interaction(first: bool) -> Interaction:
@@ -166,4 +169,5 @@ def equivariant_network(
         tuple(species),
         float(cutoff),
         radial_size,
+        radial,
     )

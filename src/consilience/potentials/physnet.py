@@ -16,7 +16,7 @@ import numpy as np
 
 from consilience.potentials.equivariant import Features
 from consilience.potentials.layers import Dense, dense, shifted_softplus, species_index
-from consilience.potentials.radial import exponential_gaussians
+from consilience.potentials.radial import exponential_gaussians, physnet_envelope
 
 
 class Residual(eqx.Module):
@@ -72,8 +72,8 @@ class PhysNet(eqx.Module):
     def __call__(self, vectors, numbers, neighbours):
         """Outputs (n, 2), features, and the hierarchy penalty (eq. 12), for vectors to the neighbours (n, K, 3) Å."""
         r = jnp.sqrt(jnp.sum(vectors * vectors, -1))
-        basis = exponential_gaussians(r, self.cutoff, self.radial_size)
-        basis = jnp.where(neighbours.mask[..., None], basis, 0.0)
+        inside = jnp.where(neighbours.mask, physnet_envelope(r / self.cutoff), 0.0)
+        basis = exponential_gaussians(r, self.cutoff, self.radial_size) * inside[..., None]
         index = species_index(numbers, self.species)
         x = jnp.asarray(self.embedding)[index]
         outputs = []

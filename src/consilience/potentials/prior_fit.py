@@ -24,8 +24,9 @@ BOUNDS = {"stiffness": SOFTEST, "excluded_volume": WEAKEST}
 # how much coefficients of residue types, pairs of types and sites differ from the shared ones, kcal/mol (bond: per Å)
 SPREAD = {"bond": 5.0, "stiffness": 100.0, "angle": 1.5, "dihedral": 0.7, "excluded_volume": 5.0, "pair": 0.3}
 SHARED = 20.0  # times as much for what is shared by all
-FACTORS = (0.03, 0.1, 0.3, 1.0, 3.0)  # of the spreads, among which the steer set chooses
-CORRELATED = 50.0  # force components that together say as much as one independent one
+FACTORS = (0.1, 0.2, 0.4, 0.8, 1.6)  # of the spreads, among which unseen data choose
+CORRELATED = 200.0  # force components that together say as much as one independent one
+SEVERAL = 3  # proteins, from which on each of them is left out in turn
 
 
 class ForceMatching(eqx.Module):
@@ -67,7 +68,7 @@ class Shrinkage(eqx.Module):
 
 @dataclass(frozen=True)
 class FittedPrior:
-    """The prior, the spread that the steer set chose, what every other would have explained, and the fit."""
+    """The prior, the spread that was chosen, what every other would have explained of unseen data, and the fit."""
 
     prior: Prior
     factor: float
@@ -105,6 +106,16 @@ def solved(prior: Prior, work: Normal, factor: float) -> np.ndarray:
         held |= new
 
 
+def _left_out(prior: Prior, parts: Sequence[Normal], factor: float) -> float:
+    """Explained variance of proteins that are left out in turn."""
+    error = total = 0.0
+    for i, part in enumerate(parts):
+        c = solved(prior, total_of([p for j, p in enumerate(parts) if j != i]), factor)
+        error += float(part.error(c) * part.count)
+        total += float(part.total)
+    return 1.0 - error / total
+
+
 def _lowest(prior: Prior) -> np.ndarray:
     """Lower bounds of all coefficients, a little inside; -inf where there is none."""
     values = coefficients(prior)
@@ -122,15 +133,19 @@ def _system(prior: Prior, work: Normal, factor: float):
     return a, np.asarray(work.vector) / scale, precision, np.asarray(flat(coefficients(prior)))
 
 
-def fit_prior(prior: Prior, work: Normal, steer: Normal | None = None, *, steps: int = 300) -> FittedPrior:
-    """The prior whose forces explain `work` best, starting from `prior`, towards which coefficients are drawn.
+def fit_prior(prior: Prior, parts: Sequence[Normal], steer: Normal | None = None, *, steps: int = 300) -> FittedPrior:
+    """The prior whose forces explain the proteins `parts` best, starting from `prior`; coefficients are drawn to it.
 
-    How strongly is what explains `steer` best (without it: by a factor of 1).
+    How strongly is what explains proteins best that are left out in turn, where there are several; else what explains
+    `steer` best; else by a factor of 1.
     """
-    scored = {}
-    if steer is not None:
-        for factor in FACTORS:
-            scored[factor] = steer.explained(solved(prior, work, factor))
+    work = total_of(parts)
+    if len(parts) >= SEVERAL and prior.sequence is None:
+        scored = {factor: _left_out(prior, parts, factor) for factor in FACTORS}
+    elif steer is not None:
+        scored = {factor: steer.explained(solved(prior, work, factor)) for factor in FACTORS}
+    else:
+        scored = {}
     factor = max(scored, key=lambda k: scored[k]) if scored else 1.0
     start = with_coefficients(prior, _tree(prior, solved(prior, work, factor)))
     values = coefficients(start)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 
 
@@ -26,12 +28,13 @@ def bessel(r, cutoff: float, size: int):
     return (2.0 / cutoff) ** 0.5 * jnp.sin(k * r[..., None]) / r[..., None]
 
 
-def exponential_gaussians(r, cutoff: float, size: int):
-    """exp(-beta (exp(-r) - mu_k)²) times the PhysNet envelope (Unke & Meuwly 2019, eq. 7). r (...) Å -> (..., size).
+def exponential_gaussians(r, cutoff: float, size: int, length: float = 1.0):
+    """exp(-beta (exp(-r / length) - mu_k)²) (Unke & Meuwly 2019, eq. 7, without its cutoff). r (...) Å -> (..., size).
 
-    Centres mu_k equally spaced between exp(-cutoff) and 1; beta = (2 / size (1 - exp(-cutoff)))^-2.
+    Centres mu_k equally spaced between exp(-cutoff / length) and 1; beta = (2 / size (1 - exp(-cutoff / length)))^-2.
+    Fine where bonds are and ever coarser beyond: what is learnt of a bond is not mistaken for that of atoms far apart.
     """
-    low = jnp.exp(jnp.asarray(-cutoff, r.dtype))
+    u, low = jnp.exp(-r / length), math.exp(-cutoff / length)  # a float of Python keeps float32
     centres = jnp.linspace(low, 1.0, size, dtype=r.dtype)
     beta = (2.0 / size * (1.0 - low)) ** -2
-    return physnet_envelope(r / cutoff)[..., None] * jnp.exp(-beta * (jnp.exp(-r)[..., None] - centres) ** 2)
+    return jnp.exp(-beta * (u[..., None] - centres) ** 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -31,7 +31,8 @@ FLOOR = {"energy": 1e-5, "forces": 1e-4, "dipole": 1e-5, "charges": 1e-4, "esp":
 class Schedule:
     """How long and how fast. `minutes` (wall time, compilation included) ends a run before `epochs` do.
 
-    `weights`: factors of the channels, which are 1. `patience`: epochs without a better steer score.
+    `weights`: factors of the channels, which are 1. `patience`: epochs without a better steer score. `scale` of a
+    channel: the r.m.s. residual on the steer set, or the likeliest one, which a few frames far off hardly change.
     """
 
     epochs: int = 400
@@ -45,6 +46,7 @@ class Schedule:
     weights: Mapping[str, float] = field(default_factory=dict)
     penalty: float = 0.01
     patience: int = MAX_EPOCHS
+    scale: Literal["rms", "likely"] = "rms"
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def train(
 ) -> Trained:
     """Fit the weights to the work set; the steer set scales the channels and chooses the epoch.
 
-    Each channel's scale is its r.m.s. residual on the steer set with the averaged weights, so that all channels weigh
+    Each channel's scale is that of its residuals on the steer set with the averaged weights, so that all channels weigh
     as data of that precision. Raises RunError for a loss that is not finite.
     """
     weights, rest = split(potential)
@@ -87,21 +89,23 @@ def train(
         mean = restored("average", model.raw(["net"]), carry)
         averaged = model["net"] if mean is None else mean["net"]
         found = predicted(eqx.combine(averaged, rest), steer)
-        rms = {c: _scale(found, steer, c) for c in known}
-        sigma = abreast({c: rms.get(c, spread[c]) for c in channels}, spread)
+        left = {c: _residuals(found, steer, c) for c in known}
+        rms = {c: root_mean_square(r) for c, r in left.items()}
+        scale = {c: max(rms[c] if schedule.scale == "rms" else likely_scale(r), FLOOR[c]) for c, r in left.items()}
+        sigma = abreast({c: scale.get(c, spread[c]) for c in channels}, spread)
         kept, finished = pace.step(carry)
         arrays = {c: np.asarray(s) for c, s in sigma.items()}  # not numbers, which would be compiled in
         extra = {c: np.asarray(w) for c, w in schedule.weights.items()}
         term = ReferenceData(rest, arrays, extra, np.asarray(schedule.penalty))
         counts = _counts(steer, known)
-        score = sum(counts[c] * np.log(rms[c]) for c in known) / max(sum(counts.values()), 1.0)
+        score = sum(counts[c] * np.log(scale[c]) for c in known) / max(sum(counts.values()), 1.0)
         return Prepared(
             model,
             {"molecules": term},
             data,
             kept,
             steer=float(score) if known else None,
-            scores={f"rms_{c}": rms[c] for c in known},
+            scores={f"rms_{c}": r for c, r in rms.items()},
             finished=finished,
         )
 
@@ -155,7 +159,8 @@ def spreads(potential: Potential, batch: Batch, channels: list[str]) -> dict[str
     return out
 
 
-def _scale(found: Mapping[str, np.ndarray], batch: Batch, channel: str) -> float:
+def _residuals(found: Mapping[str, np.ndarray], batch: Batch, channel: str) -> np.ndarray:
+    """Known residuals of a channel, flat; energies per atom."""
     label = batch.labels[channel]
     known = np.isfinite(label)
     real = batch.numbers > 0
@@ -164,8 +169,28 @@ def _scale(found: Mapping[str, np.ndarray], batch: Batch, channel: str) -> float
     r = found[channel] - np.where(known, label, 0.0)
     if channel == "energy":
         r = r / np.maximum(real.sum(1), 1)
-    r = r[known]
-    return max(float(np.sqrt(np.mean(r**2))), FLOOR[channel]) if r.size else 1.0
+    return r[known]
+
+
+def root_mean_square(r: np.ndarray) -> float:
+    """Of residuals r; 1.0 without any."""
+    return float(np.sqrt(np.mean(r**2))) if r.size else 1.0
+
+
+def likely_scale(r: np.ndarray, rounds: int = 100) -> float:
+    """The scale s that makes residuals r most likely under exp(1 - sqrt(1 + (r/s)²)) / s: mean of x²/sqrt(1 + x²) = 1.
+
+    x = r / s. A few frames that are far off hardly change it, as they would change the r.m.s. 1.0 without residuals.
+    """
+    square = np.square(np.asarray(r, float))
+    if not square.size:
+        return 1.0
+    s2 = float(np.mean(square))
+    for _ in range(rounds):
+        if not s2 > 0.0:
+            break
+        s2 = float(np.mean(square / np.sqrt(1.0 + square / s2)))
+    return float(np.sqrt(s2))
 
 
 def _counts(batch: Batch, channels: list[str]) -> dict[str, float]:
