@@ -119,6 +119,8 @@ def spectrum(inputs: tuple[Path, ...], **given: Any) -> int:
 @click.option("--to", type=click.Choice(["lammps", "ase", "openmm"]), required=True, help="Engine.")
 @charge
 @_number(ExportOptions, "--temperature", float, "K", "Beads: of the run, and of a model that learnt from several.")
+@click.option("--precision", type=click.Choice(["32", "64"]), default="64", show_default=True,
+              help="Beads: bits of the network, in the engine too.")  # fmt: skip
 @run_options
 def export(inputs: tuple[Path, ...], **given: Any) -> int:
     """A MODEL for another engine, with a ready input and a self-test."""

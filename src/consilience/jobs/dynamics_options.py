@@ -108,11 +108,12 @@ class SpectrumOptions:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Everything that `consil export` can be told: the engine; of molecules the total charge, e; of beads K."""
+    """Everything that `consil export` can be told: the engine; of molecules the total charge, e; of beads K, bits."""
 
     to: Literal["lammps", "ase", "openmm"] = "ase"
     charge: float | None = None
     temperature: float = 300.0
+    precision: Literal[32, 64] = 64
 
     def checked(self) -> ExportOptions:
         """The options, if each can be. Raises InputError."""
