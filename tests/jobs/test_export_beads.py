@@ -179,6 +179,8 @@ def test_bad_input(model: Path, start: Path, tmp_path: Path, capsys: Any) -> Non
         con.export(model, to="openmm")
     with pytest.raises(InputError, match="--temperature is out of range"):
         con.export(model, start, to="openmm", temperature=0.0)
+    with pytest.raises(InputError, match="model of beads"):
+        con.optimize(model, start)
     (tmp_path / "a.txt").write_text("nothing")
     assert main(["export", str(model), str(tmp_path / "a.txt"), "--to", "openmm", "-o", str(tmp_path / "no")]) == 2
     assert "no structure to start from" in capsys.readouterr().err and not (tmp_path / "no").exists()
