@@ -19,7 +19,7 @@ LISTS = ("list.index", "list.mask", "list.shift", "list.overflow", "list.referen
 
 @dataclass(frozen=True)
 class Exchange:
-    """run: the last piece; trajectory: its rows are temperatures, not walkers; scalars alone where frames went elsewhere.
+    """run: the last piece; trajectory: rows are temperatures, not walkers; scalars alone where frames went elsewhere.
 
     temperatures (R,) K; tried, accepted (R - 1,): trades between neighbours; walkers (rounds, R): which of the copies
     was at each temperature.
