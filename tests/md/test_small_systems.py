@@ -61,7 +61,7 @@ def test_noise_is_normal_and_independent_in_time_and_space() -> None:
 @pytest.mark.parametrize("lists", ["all", "graph"])
 @pytest.mark.parametrize("watched", [False, True])
 def test_the_shortest_distance_of_rare_looks_is_that_of_all_frames(lists, watched) -> None:
-    x = np.cumsum(np.random.default_rng(1).normal(0, 1.3, (30, 3)) + np.array([0.8, 0, 0]), 0)
+    x = np.cumsum(np.random.default_rng(1).normal([0.8, 0.0, 0.0], 1.3, (30, 3)), 0)
     energy = Chain() if watched else toys.LennardJones(0.0104, 3.4, 5.0, 6.0)
     x = x * 1.6 if watched else toys.cluster(30, 3.9)
     options = {"steps": 1500, "dt": 5.0, "every": 1, "ensemble": "nvt", "temperature": 100.0, "seed": 4}
