@@ -51,7 +51,12 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+def _dashes(token: str) -> str:
+    """Option names as other programs spell them: --d_min is --d-min."""
+    return token.replace("_", "-")
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _dashes})
 @click.version_option(package_name="consilience", prog_name="consil")
 def cli() -> None:
     """Fit one molecular model to every experiment that speaks about it."""

@@ -44,7 +44,7 @@ def test_refinement_lowers_r_free_with_good_geometry(runs: tuple[Path, dict]) ->
     assert summary["r_free"] < 0.6 * summary["r_free_start"]
     assert summary["rmsz"]["bond"] < 1.1
     assert summary["gradients"]["max_rel_error"] < 1e-6
-    for name in ("refined.cif", "refined.pdb", "refined.mtz", "report.html", "history.csv", "manifest.json"):
+    for name in ("refined.cif", "refined.pdb", "refined.mtz", "report.html", "history.csv", "coot.py", "manifest.json"):
         assert (folder / "plain" / name).stat().st_size > 0, name
 
 

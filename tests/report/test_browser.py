@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from html import unescape
@@ -18,6 +16,7 @@ from consilience.report.page import Page, Section
 from consilience.report.render import write_page
 
 from .conftest import BLOB, BLOB_B
+from .reports import browser
 
 pytestmark = pytest.mark.browser
 
@@ -107,8 +106,7 @@ frame.onload = function () {
 
 @pytest.fixture(scope="module")
 def chromium() -> str:
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    found = os.environ.get("CHROMIUM") or next((p for p in map(shutil.which, names) if p), None)
+    found = browser()
     if not found:
         pytest.skip("no Chromium found (install the package chromium, or set CHROMIUM)")
     return found

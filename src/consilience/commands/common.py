@@ -17,6 +17,13 @@ FRAME_KEYS = ("energy", "forces", "dipole", "charges", "total_charge", "esp")
 _STATUS = {"ok": 0, "failed": 1, "checks_failed": 3, "interrupted": 130}
 
 
+class _Device(click.Choice):
+    """cpu or gpu; cuda is a gpu too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert("gpu" if value == "cuda" else value, param, ctx)
+
+
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that every command has."""
     for option in reversed(
@@ -25,7 +32,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random choices."),
             click.option("--overwrite", is_flag=True, help="Replace an existing folder of results."),
             click.option("--resume", is_flag=True, help="Continue an interrupted run."),
-            click.option("--device", type=click.Choice(["cpu", "gpu"]), help="Where to compute."),
+            click.option("--device", type=_Device(["cpu", "gpu"]), help="Where to compute."),
             click.option("--quiet", is_flag=True, help="No progress."),
             click.option("--json", "json_", is_flag=True, help="Print summary.json."),
             click.option("--debug", is_flag=True, help="Show tracebacks."),

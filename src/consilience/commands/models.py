@@ -37,7 +37,7 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--free-value", "--free", type=float, metavar="N", help="Flag value of the free set."),
             click.option("--make-free", is_flag=True, help="Make a free set (5 %) where the file has none."),
             click.option("--thin-shells", is_flag=True, help="With --make-free: whole thin resolution shells."),
-            click.option("--ligand", "ligands", type=path, multiple=True, help="Restraint dictionary (repeatable)."),
+            click.option("--ligand", "--libin", "ligands", type=path, multiple=True, help="Dictionary (repeatable)."),
             click.option("--monlib", type=path, metavar="DIR", help="Monomer library (default: $CLIBD_MON)."),
         ]
     ):
@@ -45,13 +45,24 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def named_inputs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Files by the names that programs of CCP4 give them; files that are recognised by content need none."""
+    path = click.Path(path_type=Path)
+    names = ("--model", "--xyzin", "--hklin")
+    return click.option(*names, "extra", type=path, multiple=True, hidden=True)(command)
+
+
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="FILES...")
 @data_options
 @frame_options
+@named_inputs
 @run_options
 def check(files: tuple[Path, ...], **given: Any) -> int:
     """Read files, name every defect, compare them; change nothing."""
+    files = (*files, *given["extra"])
+    if not files:
+        raise click.UsageError("Give the files to check, e.g. consil check model.pdb data.mtz")
     from consilience.jobs.check import check as check_files
 
     result = check_files(
@@ -89,8 +100,8 @@ def check(files: tuple[Path, ...], **given: Any) -> int:
 @click.command()
 @click.argument("inputs", nargs=-1, type=click.Path(path_type=Path), metavar="MODEL DATA...")
 @data_options
-@click.option("--d-min", "--d_min", "--resolution", type=float, metavar="Å", help="High-resolution limit.")
-@click.option("--d-max", "--d_max", type=float, metavar="Å", help="Low-resolution limit.")
+@click.option("--d-min", "--resolution", type=float, metavar="Å", help="High-resolution limit.")
+@click.option("--d-max", type=float, metavar="Å", help="Low-resolution limit.")
 @click.option("--cycles", "--ncycle", "--ncycles", type=click.IntRange(min=0), default=_DEFAULT["cycles"],
               show_default=True, help="Macrocycles (0: maps and statistics only).")  # fmt: skip
 @click.option("--blocks", type=click.Choice(["alternate", "joint"]), default=_DEFAULT["blocks"], show_default=True,
@@ -121,12 +132,11 @@ def check(files: tuple[Path, ...], **given: Any) -> int:
 @click.option("--tensor", type=click.Path(path_type=Path), metavar="FILE",
               help="Relaxation data: hold this diffusion tensor (frame of the first domain).")  # fmt: skip
 @click.option("--without", metavar="TYPES", help="Relaxation data: kinds of rates to leave out, e.g. etaxy,etaz.")
-@click.option("--model", "--xyzin", "extra", type=click.Path(path_type=Path), multiple=True, hidden=True)
-@click.option("--hklin", "extra_data", type=click.Path(path_type=Path), multiple=True, hidden=True)
+@named_inputs
 @run_options
 def refine(inputs: tuple[Path, ...], **given: Any) -> int:
     """Refine coordinates and B factors of a MODEL against diffraction DATA; orient its domains by relaxation DATA."""
-    files = [*inputs, *given["extra"], *given["extra_data"]]
+    files = [*inputs, *given["extra"]]
     if not files:
         raise click.UsageError("Give a model and its data, e.g. consil refine model.pdb data.mtz")
     for name, key in (("--d-min", "d_min"), ("--d-max", "d_max")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,34 @@ from consilience.jobs.options import FrameOptions, TrainOptions
 MODELS = ("physnet", "physnet+dcm", "equivariant", "allegro", "prior", "hybrid")
 
 
+# names of other training programs for keys of the recipe
+KEYS = {"r_max": "r_max", "lr": "learning_rate"}
+
+
+def familiar_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options by the names that MACE and NequIP give them, where they mean the same."""
+    for option in (
+        click.option("--train-file", "extra", type=click.Path(path_type=Path), multiple=True, hidden=True),
+        click.option("--default-dtype", type=click.Choice(["float32", "float64"]), hidden=True),
+        click.option("--restart-latest", is_flag=True, hidden=True),
+        click.option("--r-max", type=float, hidden=True),
+        click.option("--lr", type=float, hidden=True),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
-@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DATA...")
+@click.argument("data", nargs=-1, type=click.Path(path_type=Path), metavar="DATA...")
 @click.option("--model", type=click.Choice(MODELS), default="equivariant", show_default=True,
               help="Kind of potential.")  # fmt: skip
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Recipe (YAML).")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One key of the recipe (repeatable).")
-@click.option("--valid", "--val-fraction", "--valid-fraction", default="0.05", show_default=True,
+@click.option("--valid", "--valid-file", "--valid-fraction", "--val-fraction", default="0.05", show_default=True,
               metavar="SHARE|FILE", help="Frames to steer by.")  # fmt: skip
-@click.option("--free", metavar="NAME,...|FILE", help="Frames that are only scored: a file, or values of a label.")
+@click.option(
+    "--free", "--test-file", metavar="NAME,...|FILE", help="Frames that are only scored: a file, or values of a label."
+)
 @click.option("--epochs", "--max-epochs", "--max-num-epochs", type=click.IntRange(min=1), help="Passes over the data.")
 @click.option("--batch", "--batch-size", type=click.IntRange(min=1), help="Frames in a step.")
 @click.option("--time", "minutes", type=click.FloatRange(min=0.01), metavar="MINUTES", help="Wall time to train.")
@@ -31,26 +51,32 @@ MODELS = ("physnet", "physnet+dcm", "equivariant", "allegro", "prior", "hybrid")
 @click.option("--charge", type=float, metavar="E", help="Total charge of frames that do not say it.")
 @click.option("--ablation", is_flag=True, help="Beads: compare prior, network, both, and no excluded volume.")
 @frame_options
+@familiar_options
 @run_options
 def train(data: tuple[Path, ...], **given: Any) -> int:
     """Train a potential on frames of molecules (or of beads: allegro, prior, hybrid), and prove it."""
+    data = (*data, *given["extra"])
+    if not data:
+        raise click.UsageError("Give frames to learn from, e.g. consil train frames.npz")
+    keys = tuple(f"{key}={given[name]!r}" for name, key in KEYS.items() if given[name] is not None)
+    precision = given["precision"] if given["default_dtype"] is None else given["default_dtype"].removeprefix("float")
     options = TrainOptions(
         model=given["model"],
         config=given["config"],
-        settings=given["settings"],
+        settings=(*keys, *given["settings"]),
         valid=given["valid"],
         free=given["free"],
         epochs=given["epochs"],
         minutes=given["minutes"],
         batch=given["batch"],
-        precision=64 if given["precision"] == "64" else 32,
+        precision=64 if precision == "64" else 32,
         ensemble=given["ensemble"],
         e0s=given["e0s"],
         charge=given["charge"],
         ablation=given["ablation"],
         frames=FrameOptions(frame_keys(given), given["units"]),
     )
-    how = run(given)
+    how = run(given | {"resume": given["resume"] or given["restart_latest"]})
 
     from consilience.jobs.train import train as job
 

@@ -17,6 +17,7 @@ from consilience.frames.npz import arrays_of
 from consilience.jobs.check_beads import BeadData, boxes_and_cutoff, coarse_kind, read_coarse_data
 from consilience.jobs.check_recipe import Recipe, check_recipe, is_recipe
 from consilience.jobs.config import load_config
+from consilience.jobs.html_table import check_table
 from consilience.nmr.data import RelaxationData
 from consilience.structure.atoms import Structure
 from consilience.xray.reflections import Reflections
@@ -86,6 +87,9 @@ class CheckResult:
         if any(r.level == "error" for r in self.files):
             return 2
         return 0 if all(c.passed for c in self.checks) else 3
+
+    def _repr_html_(self) -> str:
+        return check_table(self)
 
     @property
     def summary(self) -> dict[str, Any]:

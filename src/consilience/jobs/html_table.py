@@ -17,3 +17,18 @@ def summary_table(summary: Mapping[str, Any], report: Path) -> str:
 
 def _text(value: str | int | float) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def check_table(result: Any) -> str:
+    """Files of a check with what was noticed, and the laws of models, as HTML tables."""
+    rows = []
+    for report in result.files:
+        notes = "<br>".join(escape(": ".join(t for t in (f.level, f.what, f.found) if t)) for f in report.findings)
+        cells = (escape(Path(report.file).name), escape(report.kind_name), escape(report.level), notes)
+        rows.append("<tr>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
+    laws = "".join(
+        f"<tr><td>{escape(c.name)}</td><td>{c.value:.3g}</td><td>{c.tolerance:.3g}</td>"
+        f"<td>{'holds' if c.passed else 'does not hold'}</td></tr>"
+        for c in result.checks
+    )
+    return f"<table>{''.join(rows)}</table>" + (f"<table>{laws}</table>" if laws else "")

@@ -38,7 +38,7 @@ MANIFEST, SUMMARY, LOG, JOB, CHECKPOINT = (
     "job.yaml",
     "checkpoint.safetensors",
 )
-OURS = (MANIFEST, SUMMARY, LOG, JOB, CHECKPOINT, "report.html", "history.csv")
+OURS = (MANIFEST, SUMMARY, LOG, JOB, CHECKPOINT, "report.html", "history.csv", "coot.py")
 FINISHED = ("ok", "checks_failed")
 _TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 

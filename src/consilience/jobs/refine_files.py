@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from consilience.jobs.coot import write_coot
 from consilience.jobs.output import OutputFolder
 from consilience.jobs.refine_report import refinement_page
 from consilience.jobs.refine_result import Refined
@@ -17,10 +18,11 @@ from consilience.xray.write import write_mtz
 
 
 def write_files(folder: OutputFolder, result: Refined, summary: dict[str, Any]) -> None:
-    """refined.cif, refined.pdb, refined.mtz, history.csv, report.html."""
+    """refined.cif, refined.pdb, refined.mtz, history.csv, coot.py, report.html."""
     write_mmcif(result.structure, folder.path / "refined.cif", summary)
     write_pdb(result.structure, folder.path / "refined.pdb", summary)
     write_mtz(folder.path / "refined.mtz", result.crystal.reflections, map_columns(result))
+    write_coot(folder.path / "coot.py", result)
     folder.write_csv("history.csv", cycle_rows(result.history))
     full = {**summary, "warnings": list(folder.warnings), **folder.timings()}
     write_page(folder.path / "report.html", refinement_page(result, full))

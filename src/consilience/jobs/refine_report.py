@@ -68,7 +68,7 @@ def refinement_page(result: Refined, summary: Mapping[str, Any]) -> Page:
         cards=cards(result, summary),
         sections=tuple(sections),
         warnings=tuple(summary.get("warnings", ())),
-        next_command="coot --pdb refined.pdb --auto refined.mtz\n# after rebuilding:\n"
+        next_command="coot --pdb refined.pdb --auto refined.mtz --script coot.py\n# after rebuilding:\n"
         "consil refine rebuilt.pdb refined.mtz",
         footer=footer(summary),
     )
@@ -176,7 +176,7 @@ def _resolution(result: Refined, summary: Mapping[str, Any]) -> Section:
 
 
 def _model_and_density(result: Refined) -> Section:
-    blocks: list[Block] = [_viewer(result), _to_visit(result), _outlier_table(result.outliers)]
+    blocks: list[Block] = [_viewer(result), residues_to_visit(result), _outlier_table(result.outliers)]
     if (plot := correlation_plot(result.residues)) is not None:
         blocks.append(plot)
     blocks += ramachandran_plots(result.residues)
@@ -201,7 +201,7 @@ def _viewer(result: Refined) -> Viewer:
     return Viewer(text, kind, maps, tuple(ways), caption)
 
 
-def _to_visit(result: Refined, longest: int = 25) -> Table:
+def residues_to_visit(result: Refined, longest: int = 25) -> Table:
     """Residues with the most reasons to be looked at, worst first."""
     worst: dict[tuple[str, int, str], float] = {}
     for o in result.outliers:
