@@ -59,7 +59,9 @@ class FrozenAtoms:
         self._pulling = _context(system, platform, seed + 1)
         self._holding = _context(frozen, platform, seed + 2)
 
-    def pull(self, positions: np.ndarray, target: np.ndarray, temperature: float, seed: int) -> tuple[np.ndarray, float]:
+    def pull(
+        self, positions: np.ndarray, target: np.ndarray, temperature: float, seed: int
+    ) -> tuple[np.ndarray, float]:
         """Positions (n, 3) after the chosen atoms were led to `target` (b, 3) Å, and how far the worst of them is off.
 
         Through a straight path in small stages, with dynamics of the whole molecule; then minimised with restraints.
@@ -91,7 +93,12 @@ class FrozenAtoms:
         return _positions(context), float(energy)
 
     def sample(
-        self, positions: np.ndarray, temperature: float, ps: float, seed: int, measure: Callable[[np.ndarray], np.ndarray]
+        self,
+        positions: np.ndarray,
+        temperature: float,
+        ps: float,
+        seed: int,
+        measure: Callable[[np.ndarray], np.ndarray],
     ) -> tuple[np.ndarray, np.ndarray]:
         """(s, ...) `measure` of the forces (n, 3) eV/Å on all atoms during `ps` of Langevin dynamics, and the last
         positions (n, 3) Å. The chosen atoms stay where they are; a quarter of `ps` goes before.
@@ -112,6 +119,13 @@ class FrozenAtoms:
         for k, (i, x) in enumerate(zip(self.chosen, target / NM, strict=True)):
             self._place.setParticleParameters(k, int(i), x.tolist())
         self._place.updateParametersInContext(self._pulling)
+
+
+def platform_for(device: str | None) -> str:
+    """The platform for --device: "gpu" takes the fastest that is there, else "CPU"."""
+    there = {openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())}
+    wanted = ("CUDA", "HIP", "OpenCL", "CPU") if device == "gpu" else ("CPU",)
+    return next((p for p in wanted if p in there), "Reference")
 
 
 def _topology(text: str, form: str, kept: np.ndarray, where: str) -> Any:

@@ -53,8 +53,8 @@ def label(
     """Mean forces of the CA frames `targets`, each from the all-atom frame whose CA are nearest.
 
     A frame is dropped where the atoms cannot be led to it, where they would be strained beyond reason, or where
-    chirality or a peptide bond would change on the way. Raises InputError where OpenMM does not know the molecule, or is
-    not installed.
+    chirality or a peptide bond would change on the way. Raises InputError where OpenMM is not installed, or does not
+    know the molecule.
     """
     atoms = _atoms(frames, beads, force_field, platform, seed)
     ca = beads.weights.argmax(1)

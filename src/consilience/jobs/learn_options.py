@@ -15,7 +15,7 @@ FORCE_FIELD = ("amber99sbildn.xml", "amber99_obc.xml")
 class LearnOptions:
     """Everything that `consil learn` can be told. temperature K; dt fs; ps: of atoms, for each frame that is labelled.
 
-    steps, dt, replicas: dynamics of the beads, each member driving `replicas` runs. config ... minutes: of the training.
+    steps, dt, replicas: dynamics of the beads, each member driving `replicas` runs. From config on: of the training.
     """
 
     rounds: int = 1

@@ -1,4 +1,4 @@
-"""Frames worth labelling: dynamics of the members of a bead model, and the frames on whose forces they disagree most."""
+"""Frames worth labelling: dynamics of the members of a bead model, and the frames on which they disagree most."""
 
 from __future__ import annotations
 
