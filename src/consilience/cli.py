@@ -19,6 +19,7 @@ HOMES = {
     "relaxation": "relaxation",
     "coarsen": "beads",
     "train": "potentials",
+    "learn": "beads",
     "evaluate": "potentials",
     "predict": "potentials",
     "simulate": "dynamics",

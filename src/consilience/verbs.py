@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from consilience.jobs.coarsen_options import CoarsenOptions
 from consilience.jobs.dynamics_options import ExportOptions, OptimizeOptions, SimulateOptions, SpectrumOptions
+from consilience.jobs.learn_options import LearnOptions
 from consilience.jobs.options import (
     FrameOptions,
     RefineOptions,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from consilience.jobs.coarsen import CoarsenResult
     from consilience.jobs.evaluate import EvaluateResult
     from consilience.jobs.export import ExportResult
+    from consilience.jobs.learn import LearnResult
     from consilience.jobs.optimize import OptimizeResult
     from consilience.jobs.predict import PredictResult
     from consilience.jobs.refine import RefineResult
@@ -161,6 +163,31 @@ def train(
     _known("train", given, [f.name for f in fields(TrainOptions) if f.name != "frames"])
     chosen = TrainOptions(**given, frames=FrameOptions(dict(keys or {}), units))
     return job(files, options=chosen, run=_run(output, seed, overwrite, resume, say))
+
+
+def learn(
+    model: PathLike,
+    *files: PathLike,
+    output: PathLike | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    say: Callable[[str], None] | None = None,
+    **options: Any,
+) -> LearnResult:
+    """Active learning of a model of beads: dynamics, mean forces where its members disagree, training; `consil learn`.
+
+    `files`: "FRAMES:TOPOLOGY" of all atoms, and the bead files that the model was trained on. `options`: those of the
+    command with underscores, e.g. rounds=2, frames=20, ps=20.0 (fields of `LearnOptions`). Raises InputError, RunError;
+    TypeError for an unknown option.
+    """
+    from consilience.jobs.learn import learn as job
+
+    _known("learn", options, [f.name for f in fields(LearnOptions)])
+    given: dict[str, Any] = {
+        k: Path(v) if k in ("force_map", "config") and v is not None else v for k, v in options.items()
+    }
+    return job((model, *files), options=LearnOptions(**given), run=_run(output, seed, overwrite, resume, say))
 
 
 def evaluate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +109,13 @@ def read_mean_forces(path: str | Path) -> MeanForces:
 
 def mean_force_error(predicted: np.ndarray, reference: MeanForces) -> MeanForceError:
     """The error of predicted forces (k, b, 3) eV/Å at the reference's positions; standard error by jackknife."""
-    raw, corrected = _squares(predicted, reference)
+    return pooled_error([(predicted, reference)])
+
+
+def pooled_error(pairs: Sequence[tuple[np.ndarray, MeanForces]]) -> MeanForceError:
+    """The error over the configurations of several proteins, each configuration counting alike."""
+    found = [_squares(predicted, reference) for predicted, reference in pairs]
+    raw, corrected = (np.concatenate([f[k] for f in found]) for k in range(2))
     value, error = _jackknife_rms(corrected)
     return MeanForceError(value, error, float(np.sqrt(raw.mean())))
 

@@ -1,14 +1,16 @@
-"""consil coarsen."""
+"""consil coarsen and consil learn."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from consilience.commands.common import finish, run, run_options
+from consilience.commands.common import finish, kinds, run, run_options
 from consilience.jobs.coarsen_options import CoarsenOptions
+from consilience.jobs.learn_options import FORCE_FIELD, LearnOptions
 
 _PATH = click.Path(path_type=Path)
 
@@ -43,3 +45,37 @@ def coarsen(trajectories: tuple[str, ...], **given: Any) -> int:
     from consilience.jobs.coarsen import coarsen as job
 
     return finish(job(trajectories, options=options, run=how), given["json_"])
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="MODEL FRAMES:TOPOLOGY... [BEADS...]")
+@click.option("--rounds", type=int, default=LearnOptions.rounds, show_default=True, metavar="N", help="Of all of this.")
+@click.option("--frames", type=int, default=LearnOptions.frames, show_default=True, metavar="N",
+              help="To be labelled in a round.")  # fmt: skip
+@click.option("--temperature", type=float, default=LearnOptions.temperature, show_default=True, metavar="K",
+              help="Of beads and atoms.")  # fmt: skip
+@click.option("--steps", type=int, default=LearnOptions.steps, show_default=True, metavar="N", help="Of the beads.")
+@click.option("--dt", type=float, default=LearnOptions.dt, show_default=True, metavar="FS", help="Of the beads.")
+@click.option("--replicas", type=int, default=LearnOptions.replicas, show_default=True, metavar="N",
+              help="Runs of each member.")  # fmt: skip
+@click.option("--ps", type=float, default=LearnOptions.ps, show_default=True, metavar="PS",
+              help="Of the atoms, for each frame.")  # fmt: skip
+@click.option("--force-map", type=_PATH, metavar="MAP.json", help="Force map learned elsewhere (default: basic).")
+@click.option("--force-field", default=",".join(FORCE_FIELD), show_default=True, metavar="XML,...",
+              help="Of the atoms, as OpenMM has them.")  # fmt: skip
+@click.option("--config", type=_PATH, metavar="FILE", help="Recipe of the training (YAML).")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One key of the recipe (repeatable).")
+@click.option("--valid", default=LearnOptions.valid, show_default=True, metavar="SHARE|FILE", help="To steer by.")
+@click.option("--free", metavar="NAME,...|FILE", help="Frames that are only scored.")
+@click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the data.")
+@click.option("--time", "minutes", type=click.FloatRange(min=0.01), metavar="MINUTES", help="Of a training.")
+@run_options
+def learn(inputs: tuple[str, ...], **given: Any) -> int:
+    """Run the members of a bead MODEL, measure mean forces where they disagree, and train again with them."""
+    values = {f.name: given[f.name] for f in fields(LearnOptions)}
+    options = LearnOptions(**{**values, "force_field": kinds(given["force_field"])}).checked()
+    how = run(given)
+
+    from consilience.jobs.learn import learn as job
+
+    return finish(job(inputs, options=options, run=how), given["json_"])

@@ -16,6 +16,7 @@ from consilience.potentials.bead_batch import Sample
 from consilience.potentials.beads import Chains, chains_of
 
 BLOCKS = 8  # pieces of a trajectory of which each gives its share to the steer set
+LEARNED = "learned"  # source of frames that were labelled on purpose: mean forces, all of them to work
 GAP = 0.2  # of a steer block, left out on both sides of it: neighbours in time are alike
 
 
@@ -76,10 +77,14 @@ def slice_of(count: int, stride: int) -> np.ndarray:
 
 
 def split_in_time(beads: Beads, share: float) -> tuple[Beads, Beads]:
-    """(work, steer): of each trajectory some blocks in time are steer; the frames next to them belong to neither."""
+    """(work, steer): of each trajectory some blocks in time are steer; the frames next to them belong to neither.
+
+    Frames of source "learned" are work: they are few, far between, and follow no trajectory.
+    """
     steer, gap = np.zeros(len(beads), bool), np.zeros(len(beads), bool)
-    for number in np.unique(beads.trajectory):
-        rows = np.flatnonzero(beads.trajectory == number)
+    own = np.array([s == LEARNED for s in beads.source or [""] * len(beads)], bool)
+    for number in np.unique(beads.trajectory[~own]):
+        rows = np.flatnonzero((beads.trajectory == number) & ~own)
         blocks = int(np.clip(len(rows) * share / 5, 1, BLOCKS))
         for k in range(blocks):
             first, last = len(rows) * k // blocks, len(rows) * (k + 1) // blocks

@@ -59,7 +59,7 @@ def coarsen(
     pairs = pairs_of(tuple(map(str, inputs)), options.topology)
     own_map = None if options.map == "ca" else Path(options.map)
     said = None if own_map is None else load_config(own_map)
-    shared = None if options.force_map is None else shared_of_file(_json(options.force_map), str(options.force_map))
+    shared = None if options.force_map is None else shared_of_file(json_map(options.force_map), str(options.force_map))
     read = []
     for trajectory, topology in pairs:
         run.say(f"reading {trajectory.name}")
@@ -198,7 +198,7 @@ def _beads_of(frames: AtomFrames, said: dict[str, Any] | None, path: Path | None
     return bead_map_of(said, frames.topology, frames.masses, str(path))
 
 
-def _json(path: Path) -> dict[str, Any]:
+def json_map(path: Path) -> dict[str, Any]:
     """A JSON object that may be large."""
     from consilience.files import read_text
 
