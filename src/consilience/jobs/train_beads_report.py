@@ -42,7 +42,7 @@ def write_report(
         Section("Scores", NOISE, (error_table(summary["table"]), _proteins(summary["proteins"]))),
         *([Section("Learning", "", (_learning(fitted.histories),))] if fitted.histories else []),
         *_ablation(summary.get("ablation")),
-        Section("Local structure", HISTOGRAMS, tuple(_histograms(model, sets))),
+        Section("Local structure", HISTOGRAMS, local_structure(model, max(sets.work, key=len))),
         Section("What was proven", "", (law_table(checks), _trials(trials))),
         Section("Which residues attract", PAIRS, (_attraction(summary["card"]["attraction"]),)),
     ]
@@ -105,11 +105,10 @@ def _ablation(rows: Mapping[str, Any] | None) -> list[Section]:
     return [Section("Ablation", "", (Table(head, table),))]
 
 
-def _histograms(model: BeadModel, sets: BeadSets) -> list[Plot | Text]:
-    """Reference against the model's own dynamics, for one protein."""
+def local_structure(model: BeadModel, beads: Beads) -> tuple[Plot | Text, ...]:
+    """Histograms of bonds, angles and dihedrals of frames and of the model's own dynamics, at their median temperature."""
     from consilience.md.simulate import simulate
 
-    beads = max(sets.work, key=len)
     heat = float(np.median(beads.temperature))
     reference = beads.select(beads.temperature == heat)
     energy = model.energy(chains_of_beads(beads), temperature=heat)
@@ -123,7 +122,7 @@ def _histograms(model: BeadModel, sets: BeadSets) -> list[Plot | Text]:
         middle = 0.5 * (edges[1:] + edges[:-1])
         curves = {k: np.histogram(v, edges, density=True)[0] for k, v in (("reference", a), ("model", b))}
         out.append(line(f"local-{name.split()[0]}", middle, curves, x_title=f"{name}, {unit}", y_title="density"))
-    return out
+    return tuple(out)
 
 
 def _coordinates(reference: Beads, own: np.ndarray) -> list[tuple[str, str, np.ndarray, np.ndarray]]:
