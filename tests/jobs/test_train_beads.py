@@ -70,25 +70,34 @@ def test_hybrid(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("consilience.jobs.check_beads_model.NVE_STEPS", 200)
     out = tmp_path / "out"
     settings = [w for s in (*SMALL, *FAST) for w in ("--set", s)]
-    command = ["train", str(files["a"]), "--model", "hybrid", "--free", "a:1", "--ensemble", "2", "--epochs", "3"]
-    assert main([*command, "--valid", "0.2", "--ablation", *settings, "-o", str(out)]) == 0
+    command = ["train", str(files["a"]), "--model", "hybrid", "--free", "a:1", "--epochs", "3", "--valid", "0.2"]
+    assert main([*command, *settings, "-o", str(out)]) == 0
     assert "warn" not in "".join(capsys.readouterr()).lower()
     summary = json.loads((out / "summary.json").read_text())
     for name in ("report.html", "history.csv", "manifest.json", "job.yaml", "log.txt", "model/model.json"):
         assert (out / name).is_file(), name
     assert set(summary["table"]) == {"train", "valid", "free"} and ROW <= set(summary["table"]["free"])
-    assert summary["data"]["forces"]["unit"] == "kcal/mol/Å" and summary["members"] == 2 and summary["epochs"] == 3
+    assert summary["data"]["forces"]["unit"] == "kcal/mol/Å" and summary["members"] == 1 and summary["epochs"] == 3
     assert summary["gradients"]["max_rel_error"] < 1e-6 and {p["term"] for p in summary["gradients"]["pairs"]}
     assert summary["n_parameters"] > 1000 and set(summary["scores"]["forces"]) == {"work", "steer", "free"}
     assert all(c["passed"] for c in summary["checks"]) and summary["card"]["trials"]["a"]["steps"] == 300
-    noise = 0.2 / KCAL_MOL  # that the file was made with; a linear fit may fit some of it
-    assert 0.8 * noise < summary["noise_floor_kcal_A"] < 1.1 * noise
+    noise = 0.2 / KCAL_MOL  # that the file was made with; of few frames it is told from above
+    assert noise < summary["noise_floor_kcal_A"] < 1.3 * noise
     assert summary["table"]["free"]["force_rmse_kcal_A"] == pytest.approx(noise, rel=0.1)
+
+
+@pytest.mark.slow
+def test_ablation_of_an_ensemble(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consilience.jobs.train_beads_report.STEPS", 400)
+    monkeypatch.setattr("consilience.jobs.check_beads_model.NVE_STEPS", 200)
+    wanted = options(*FAST, model="hybrid", free="a:1", epochs=3, ensemble=2, ablation=True)
+    summary = train([files["a"]], options=wanted, run=run(tmp_path / "out")).summary
     rows = summary["ablation"]
+    assert summary["members"] == 2
     assert set(rows) == {"hybrid", "prior", "allegro", "without excluded volume"}
     assert rows["hybrid"]["free"]["explained_variance"] > rows["allegro"]["free"]["explained_variance"]
     assert all("stable" in r["dynamics"] for r in rows.values())
-    assert "Ablation" in (out / "report.html").read_text()
+    assert "Ablation" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_prior_finds_what_made_the_forces(files: dict[str, Path], tmp_path: Path, bare: None) -> None:

@@ -27,7 +27,7 @@ NEXT = (
 )
 BEADS = (
     "A trajectory that nothing was fitted to. Bead forces are noisy, as the atoms about the beads move: the exact mean "
-    "force would explain no more than the last row says. Mean forces were measured with the beads frozen, without that noise."
+    "force would explain no more than the last row says. Mean forces were measured with the beads frozen, free of it."
 )
 
 

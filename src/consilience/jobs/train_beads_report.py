@@ -106,7 +106,7 @@ def _ablation(rows: Mapping[str, Any] | None) -> list[Section]:
 
 
 def local_structure(model: BeadModel, beads: Beads) -> tuple[Plot | Text, ...]:
-    """Histograms of bonds, angles and dihedrals of frames and of the model's own dynamics, at their median temperature."""
+    """Bonds, angles and dihedrals of frames at their median temperature, and of the model's own dynamics there."""
     from consilience.md.simulate import simulate
 
     heat = float(np.median(beads.temperature))
