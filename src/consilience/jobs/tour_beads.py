@@ -16,8 +16,8 @@ from consilience.jobs.train import train
 from consilience.units import KCAL_MOL
 
 FREE = 3  # the trajectory that nothing is fitted to
-RECIPE = ("features=16", "model.network.channels=4", "simulation.steps=5000")
-EPOCHS = 15
+RECIPE = ("features=16", "model.network.channels=4", "batch=2", "simulation.steps=2000", "simulation.replicas=1")
+EPOCHS = 10
 UNIT = "kcal/mol/Å"
 
 
@@ -66,14 +66,14 @@ def _told(coarse: dict[str, Any], trained: Any, found: dict[str, Any], truth: An
     error, before, size = found["rmse_kcal_A"], found["prior_rmse_kcal_A"], found["rms_mean_force_kcal_A"]
     rows = (
         ("coarsen", "noise of bead forces, from the trajectories", floor, noise, UNIT, abs(floor / noise - 1) < 0.25),
-        ("train", "explained variance of unseen bead forces", share, limit, "", share > 0.8 * limit),
+        ("train", "explained variance of unseen bead forces", share, limit, "", share > 0.7 * limit),
         ("evaluate", "mean-force error of the prior", before, 0.0, UNIT, before < 0.6 * size),
         ("evaluate", "mean-force error of prior and network", error, 0.0, UNIT, error < before + 0.2),
         ("train", "laws of the bead model that do not hold", failed, 0.0, "", failed == 0),
         ("simulate", "spread of CA-CA bonds", run["bond_rms"], _bonds(beads), "Å", run["stable"]),
     )
     return BeadTour(
-        rows, _table(prior, hybrid, before, error, limit, noise, run), local_structure(trained.model, beads)
+        rows, _table(prior, hybrid, before, error, limit, noise, run), local_structure(trained.model, beads, 10_000)
     )
 
 
