@@ -13,7 +13,7 @@ from consilience.jobs.check import check
 GOOD = """
 data: {train: beads.npz, val_fraction: 0.1, seed: 1}
 model:
-  prior: {bond: {r0: 3.8, k: 150.0}, angle: {terms: 4}, excluded_volume: {epsilon: 5.0, sigma: 4.0, min_separation: 2}}
+  prior: {bond: {r0: 3.8, k: 150.0}, pair: true, excluded_volume: {epsilon: 5.0, sigma: 4.0, min_separation: 2}}
   network: {name: allegro, r_max: 12.0, layers: 1}
 training: {optimizer: adabelief, epochs: 2, batch_size: 4, learning_rate: 1e-3}
 simulation: {dt_fs: 5.0, steps: 1000, temperature_k: 300}
@@ -58,15 +58,15 @@ def test_box_and_cutoff_are_compared(folder: Path) -> None:
         ("epsilon: 5.0", "epsilon: five", "error", "model.prior.excluded_volume.epsilon"),
         ("1e-3", "-1e-3", "error", "training.learning_rate"),
         ("epochs: 2", "epochs: 2.5", "error", "training.epochs"),
-        ("min_separation: 2", "min_separation: 5", "warn", "separation 2 to 4"),
+        ("min_separation: 2", "min_separation: 5", "error", "separation 2 to 4"),
         ("k: 150.0", "k: -150.0", "error", "model.prior.bond.k"),
-        ("{terms: 4}", "{terms: [1, two]}", "error", "model.prior.angle"),
+        ("pair: true", "angle: {terms: 4}", "error", "model.prior.angle takes no values"),
         ("adabelief", "adabeleif", "error", "did you mean adabelief"),
         ("dt_fs: 5.0", "dt_fs: 0", "error", "simulation.dt_fs"),
         ("train: beads.npz", "train: bead.npz", "warn", "no such file"),
         ("network: {name", "netwrok: {name", "error", "did you mean model.network"),
         ("data: {", "date: {", "error", "did you mean data"),
-        ("{epsilon: 5.0, sigma: 4.0, min_separation: 2}", "false", "warn", "no excluded volume"),
+        ("{epsilon: 5.0, sigma: 4.0, min_separation: 2}", "false", "error", "no excluded volume"),
         ("output: {directory: here}", "output: here", "error", "output is not a mapping"),
     ],
 )

@@ -22,8 +22,9 @@ from consilience.potentials.bead_batch import Sample, packed
 from consilience.potentials.bead_energy import BeadEnergy
 from consilience.potentials.bead_model import BeadModel, NetworkShape, checked_shape
 from consilience.potentials.bead_training import BeadSchedule, train_network
-from consilience.potentials.beads import cos_angles
-from consilience.potentials.prior import Prior, empty_prior, walls
+from consilience.potentials.beads import NEAR, cos_angles
+from consilience.potentials.prior import WEAKEST, Prior, empty_prior, walls
+from consilience.potentials.prior_basis import BOND, HARD, SIGMA, SOFT
 from consilience.potentials.prior_fit import FittedPrior, fit_prior, total_of
 from consilience.potentials.prior_normal import Normal, normal
 
@@ -72,11 +73,13 @@ def start_of(sets: BeadSets, recipe: BeadRecipe) -> Prior:
     sites = None
     if recipe.prior.by == "sites":
         sites = tuple(int(t) for t in chains_of_beads(sets.work[0]).types)
-    made = empty_prior(walls(widest, narrowest), pair=recipe.prior.pair, sites=sites, stiffness=recipe.prior.stiffness)
-    if recipe.prior.excluded_volume is not None:
-        strength = np.maximum(made.excluded_volume / 2.0 * 1.05, recipe.prior.excluded_volume)
-        made = eqx.tree_at(lambda p: p.excluded_volume, made, strength)
-    return made
+    said = recipe.prior
+    made = empty_prior(walls(widest, narrowest), pair=said.pair, sites=sites, stiffness=said.stiffness)
+    strength = made.excluded_volume if said.epsilon is None else np.full(NEAR, said.epsilon)
+    exponents = np.where(np.arange(2, NEAR + 2) <= NEAR, SOFT, HARD)
+    strength = np.maximum(strength * (said.sigma / SIGMA) ** exponents, 1.05 * WEAKEST)
+    shift = np.asarray(made.bond.shared) + said.stiffness * (BOND - said.length)  # the minimum lies at `length`
+    return eqx.tree_at(lambda p: (p.excluded_volume, p.bond.shared), made, (strength, shift))
 
 
 @jax.jit
@@ -122,7 +125,7 @@ def fit_beads(
     weights = frame_weights(sets.work, recipe.fractions, recipe.weights)
     rng = np.random.default_rng([seed, 7])
     work = packed([_left(b, frozen, w, recipe.noise, rng) for b, w in zip(sets.work, weights, strict=True)],
-                  _reach(shape, prior, recipe), seed=seed)  # fmt: skip
+                  _reach(shape, prior, recipe), seed=seed if recipe.order is None else recipe.order)  # fmt: skip
     steer = packed([_left(b, frozen, None, 0.0, rng) for b in sets.steer], _reach(shape, prior, recipe))
     kept, histories, epochs = [], [], 0
     for i in range(members):

@@ -60,9 +60,10 @@ _SCHEMA: dict[str, Any] = {
                     "channels": Number(1, 4096, True), "embedding": Number(1, 4096, True), "hidden": _ANY,
                     "envelope": Number(2, 24, True), "parity": _ANY, "temperature": _ANY},
         "prior": {
-            "bond": {"r0": Number(0.5, 20), "k": Number(1.0, 1e5)},
+            "by": ("types", "sites"), "frames": Number(10, 1e7, True),
+            "bond": {"r0": Number(2.0, 6.0), "k": Number(120.0, 1e5)},
             "angle": _ANY, "dihedral": _ANY, "pair": _ANY,
-            "excluded_volume": {"epsilon": Number(1e-6, 1e4), "sigma": Number(0.5, 20), "exponent": Number(1, 24),
+            "excluded_volume": {"epsilon": Number(1e-6, 1e4), "sigma": Number(2.0, 6.0),
                                 "min_separation": Number(1, 100, True)},
         },
     },
@@ -70,14 +71,14 @@ _SCHEMA: dict[str, Any] = {
                  "batch_size": Number(1, 1e5, True), "batch": Number(1, 1e5, True), "learning_rate": Number(1e-8, 1),
                  "average": Number(0, 0.99999), "clip": _POSITIVE, "weight_decay": Number(0, 1),
                  "penalty": Number(0, 1e3), "patience": Number(1, 1e5, True), "stages": _ANY, "noise": Number(0, 10),
-                 "force_cap": Number(0, 1e6), "smoothness": Number(0, 1e6), "ema": Number(0, 0.99999),
-                 "warmup": Number(0, 1e6), "prior": _ANY, "ensemble": Number(1, 64, True)},
+                 "force_cap": Number(1e-3, 1e6), "smoothness": Number(1e-6, 10), "ema": Number(0, 0.99999),
+                 "prior": ("frozen", "trained")},
     "simulation": {"dt_fs": Number(1e-3, 100), "steps": Number(1, 1e12, True), "temperature_k": Number(0, 1e5),
                    "friction": Number(0, 1e4), "friction_ps": Number(0, 1e4), "replicas": Number(1, 1e6, True),
                    "every": Number(1, 1e9, True), "ensemble": ("nve", "nvt"), "method": _ANY},
     "output": {"directory": _ANY},
 }  # fmt: skip
-_NUMERIC = ("angle", "dihedral", "pair")  # sections of the prior whose entries are numbers or lists of numbers
+_FITTED = ("angle", "dihedral", "pair")  # terms of the prior whose numbers all come from the fit
 OPTIMISERS = ("adabelief", "yogi", "adam", "adabelief-yogi")
 
 
@@ -124,18 +125,11 @@ def _walk(said: Mapping[str, Any], schema: Mapping[str, Any], prefix: str, path:
             out.append(Finding("error", f"{name} is out of range or no number", path, f"'{clean(value)[:60]}'", wanted))
         elif isinstance(expected, tuple) and value not in expected:
             out.append(Finding("error", f"unknown {name}", path, clean(value)[:60], " or ".join(expected)))
-        elif key in _NUMERIC and (bad := _not_numbers(value)) is not None:
-            out.append(Finding("error", f"{name} holds something that is no number", path, f"'{clean(bad)[:60]}'"))
+        elif key in _FITTED and value not in (None, True, {}) and not (key == "pair" and value is False):
+            fix = "false leaves pairs out; else remove it" if key == "pair" else "remove it"
+            what = f"{name} takes no values: all its numbers are fitted to the forces"
+            out.append(Finding("error", what, path, f"'{clean(value)[:60]}'", fix=fix))
     return out
-
-
-def _not_numbers(value: object) -> object | None:
-    """The first thing in a mapping or list of parameters that is neither number, switch nor name of a file."""
-    if isinstance(value, Mapping):
-        return next((b for k, v in value.items() if k != "file" and (b := _not_numbers(v)) is not None), None)
-    if isinstance(value, list):
-        return next((b for v in value if (b := _not_numbers(v)) is not None), None)
-    return None if value is None or isinstance(value, bool) or _number(value) is not None else value
 
 
 def _choices(said: Mapping[str, Any], path: str) -> list[Finding]:
@@ -149,7 +143,7 @@ def _choices(said: Mapping[str, Any], path: str) -> list[Finding]:
 
 
 def _repulsion(said: Mapping[str, Any], path: str) -> list[Finding]:
-    """Pairs of beads that nothing keeps apart in dynamics."""
+    """Pairs of beads that nothing would keep apart in dynamics: no prior is trained like that."""
     model = said.get("model")
     prior = model.get("prior") if isinstance(model, Mapping) else None
     if not isinstance(prior, Mapping) or "excluded_volume" not in prior:
@@ -158,13 +152,13 @@ def _repulsion(said: Mapping[str, Any], path: str) -> list[Finding]:
     fix = "set model.prior.excluded_volume.min_separation to 2"
     if volume in (False, None):
         what = "the prior has no excluded volume: nothing keeps beads apart where there are no data"
-        return [Finding("warn", what, path, fix="keep model.prior.excluded_volume")]
+        return [Finding("error", what, path, fix="keep model.prior.excluded_volume; --ablation shows what comes of it")]
     least = _number(volume.get("min_separation", 2)) if isinstance(volume, Mapping) else None
     if least is None or least <= 2:
         return []
     gap = "2" if least == 3 else f"2 to {least - 1:g}"
     what = f"pairs of sequence separation {gap} have no repulsion (excluded volume): chains collapse in dynamics"
-    return [Finding("warn", what, path, f"model.prior.excluded_volume.min_separation: {least:g}", "2", fix)]
+    return [Finding("error", what, path, f"model.prior.excluded_volume.min_separation: {least:g}", "2", fix)]
 
 
 def _files(said: Mapping[str, Any], path: str) -> list[Finding]:

@@ -17,10 +17,18 @@ from consilience.jobs.refine import refine
 from consilience.jobs.relaxation import relaxation
 from consilience.jobs.simulate import simulate
 from consilience.jobs.spectrum import spectrum
+from consilience.jobs.tour_beads import BeadTour, bead_tour
 from consilience.jobs.train import train
 from consilience.structure.read import read_structure
 
-NEXT = "consil refine model.pdb data.mtz, consil relaxation rates.csv model.pdb, or consil train frames.npz"
+NEXT = (
+    "consil refine model.pdb data.mtz, consil relaxation rates.csv model.pdb, consil train frames.npz, or "
+    "consil coarsen run.npz:protein.pdb"
+)
+BEADS = (
+    "A trajectory that nothing was fitted to. Bead forces are noisy, as the atoms about the beads move: the exact mean "
+    "force would explain no more than the last row says. Mean forces were measured with the beads frozen, free of it."
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,12 @@ def tour(*, run: RunOptions | None = None) -> TourResult:
         molecule = _molecule(replace(inside, output=folder.path / "train"), folder.path)
         _tell(folder, molecule)
         results += molecule
-        _report(folder.path / "report.html", done.refined, results, done.summary)
+        folder.log("a force field of beads from dynamics of a peptide, coarse-grained")
+        beads = bead_tour(inside, folder.path)
+        chain = [_row(*row) for row in beads.rows]
+        _tell(folder, chain)
+        results += chain
+        _report(folder.path / "report.html", done.refined, results, done.summary, beads)
         status = "ok" if all(r["ok"] for r in results) else "checks_failed"
         scores = {**done.summary["scores"], **moved.summary["scores"]}
         summary = folder.write_summary({"status": status, "results": results, "scores": scores})
@@ -141,13 +154,17 @@ def _tell(folder: Any, results: list[dict[str, Any]]) -> None:
         folder.log(f"  {r['quantity']}: {r['found']:.3f} {r['unit']}, true {r['true']:.3f}{mark}")
 
 
-def _report(path: Path, refined: Any, results: list[dict[str, Any]], summary: dict[str, Any]) -> None:
+def _report(path: Path, refined: Any, results: list[dict[str, Any]], summary: dict[str, Any], beads: BeadTour) -> None:
     from consilience.jobs.refine_report import refinement_page
+    from consilience.jobs.train_beads_report import HISTOGRAMS
+    from consilience.report.page import Section
     from consilience.report.render import write_page
 
     known = {r["quantity"]: (r["found"], r["true"], r["unit"]) for r in results}
     page = refinement_page(replace(refined, truth=known), summary)
-    write_page(
-        path,
-        replace(page, title="Tour: a simulated crystal, its protein in solution, and a molecule", next_command=NEXT),
-    )
+    found = Section("A force field of beads", BEADS, (beads.table,))
+    local = Section("Structure of the chain of beads", HISTOGRAMS, beads.plots)
+    first, *rest = page.sections
+    title = "Tour: a simulated crystal, its protein in solution, a molecule, and a peptide of beads"
+    sections = (first, found, local, *rest)
+    write_page(path, replace(page, title=title, sections=sections, next_command=NEXT))

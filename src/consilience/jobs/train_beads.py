@@ -17,7 +17,7 @@ from consilience.coarse.beads import Beads
 from consilience.coarse.noise import residual_noise
 from consilience.core.parallel import is_follower
 from consilience.jobs.bead_fit import Fitted, fit_bead_prior, fit_beads, squared
-from consilience.jobs.bead_recipe import BeadRecipe, bead_recipe
+from consilience.jobs.bead_recipe import BeadRecipe, bead_recipe, with_recipe
 from consilience.jobs.bead_sets import BeadSets, chains_of_beads, load_bead_sets
 from consilience.jobs.bead_stability import trial
 from consilience.jobs.options import RunOptions, TrainOptions
@@ -35,6 +35,9 @@ def train_beads(files: Sequence[str | Path], options: TrainOptions, run: RunOpti
     """Train on bead files; see `jobs.train.train`."""
     prepare_jax()
     recipe = bead_recipe(options)
+    options = with_recipe(options, files, recipe)
+    if run.output is None and recipe.directory is not None:
+        run = replace(run, output=Path(recipe.directory))
     sets = load_bead_sets(files, options, recipe.stride)
     stem = f"{Path(files[0]).name.split('.')[0]}-{options.model}"
     if is_follower():
@@ -74,7 +77,7 @@ def _train(sets: BeadSets, options: TrainOptions, recipe: BeadRecipe, folder: Ou
     for name, row in table.items():
         folder.log(name + ": " + ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float)))
     gradients = _gradients(fitted, sets, recipe)
-    checks, card = prove(model, sets, folder)
+    checks, card = prove(model, sets, folder, recipe)
     summary: dict[str, Any] = {
         "status": "ok",
         "model": options.model,
@@ -208,19 +211,22 @@ def reference_of(beads: Beads) -> dict[str, Any]:
     }
 
 
-def prove(model: BeadModel, sets: BeadSets, folder: OutputFolder) -> tuple[list[Any], dict[str, Any]]:
+def prove(
+    model: BeadModel, sets: BeadSets, folder: OutputFolder, recipe: BeadRecipe
+) -> tuple[list[Any], dict[str, Any]]:
     """The laws on a frame of the first protein, and a trial in dynamics of the longest and of all free proteins."""
     from consilience.jobs.check_beads_model import card_of
 
     first = sets.work[0]
     longest = max(sets.work, key=lambda b: len(b.residues))
     tried = {b.name: b for b in (longest, *sets.free)}
-    folder.log(f"proving the model on {first.name}, and by {TRIAL_STEPS} steps of dynamics of {', '.join(tried)}")
+    how = {"steps": TRIAL_STEPS, **recipe.trial}
+    folder.log(f"proving the model on {first.name}, and by {how['steps']} steps of dynamics of {', '.join(tried)}")
     checks, card = card_of(model, chains_of_beads(first), first.positions[0], first.masses)
     trials = {}
     for name, b in tried.items():
         energy = model.energy(chains_of_beads(b))
-        trials[name] = trial(energy, b.positions[0], b.masses, steps=TRIAL_STEPS)
+        trials[name] = trial(energy, b.positions[0], b.masses, **how)
         if not trials[name]["stable"]:
             folder.log(f"{name}: not stable: {trials[name]['why']}")
     card["trials"] = trials
@@ -265,6 +271,7 @@ def _ablation(
 
     first = max(sets.work, key=lambda b: len(b.residues))
     chains = chains_of_beads(first)
+    how = {"steps": TRIAL_STEPS, **recipe.trial}
     rows: dict[str, Any] = {}
     models = {options.model: model}
     for kind in ("prior", "allegro", "hybrid"):
@@ -279,7 +286,7 @@ def _ablation(
         one = models[kind]
         rows[kind] = {
             **{k: row for k, row in table_of(one, sets).items() if k != "train"},
-            "dynamics": trial(one.energy(chains), first.positions[0], first.masses, steps=TRIAL_STEPS),
+            "dynamics": trial(one.energy(chains), first.positions[0], first.masses, **how),
         }
     prior = models["prior"].prior
     assert prior is not None
@@ -287,7 +294,7 @@ def _ablation(
     folder.log("ablation: without excluded volume")
     rows["without excluded volume"] = {
         **{k: row_of(squared(_weakened(models["prior"]), v)) for k, v in sets.by_name.items() if k != "train"},
-        "dynamics": trial(weak, first.positions[0], first.masses, steps=TRIAL_STEPS),
+        "dynamics": trial(weak, first.positions[0], first.masses, **how),
     }
     return rows
 

@@ -29,12 +29,12 @@ def write_report(
     unseen = "free" if "free" in summary["table"] else "valid" if "valid" in summary["table"] else "train"
     row, checks = summary["table"][unseen], summary["checks"]
     holding = sum(c["passed"] for c in checks)
-    trials = summary["card"]["trials"]
+    trials, floor = summary["card"]["trials"], summary["noise_floor_kcal_A"]
     stable = sum(t["stable"] for t in trials.values())
     cards = (
         Card("explained variance", row["explained_variance"], f"of the forces, {unseen} frames"),
-        Card("force error", row["force_rmse_kcal_A"], f"r.m.s., {unseen} frames, noise included", None, "",
-             "kcal/mol/Å"),
+        Card("force error", row["force_rmse_kcal_A"], f"r.m.s., {unseen} frames, noise included", None,
+             "" if floor is None else f"noise alone: at most {floor:.2f}", "kcal/mol/Å"),
         Card("checks that hold", holding, f"of {len(checks)}", "good" if holding == len(checks) else "poor"),
         Card("stable in dynamics", stable, f"of {len(trials)} proteins", "good" if stable == len(trials) else "poor"),
     )  # fmt: skip
@@ -42,7 +42,7 @@ def write_report(
         Section("Scores", NOISE, (error_table(summary["table"]), _proteins(summary["proteins"]))),
         *([Section("Learning", "", (_learning(fitted.histories),))] if fitted.histories else []),
         *_ablation(summary.get("ablation")),
-        Section("Local structure", HISTOGRAMS, tuple(_histograms(model, sets))),
+        Section("Local structure", HISTOGRAMS, local_structure(model, max(sets.work, key=len))),
         Section("What was proven", "", (law_table(checks), _trials(trials))),
         Section("Which residues attract", PAIRS, (_attraction(summary["card"]["attraction"]),)),
     ]
@@ -105,15 +105,14 @@ def _ablation(rows: Mapping[str, Any] | None) -> list[Section]:
     return [Section("Ablation", "", (Table(head, table),))]
 
 
-def _histograms(model: BeadModel, sets: BeadSets) -> list[Plot | Text]:
-    """Reference against the model's own dynamics, for one protein."""
+def local_structure(model: BeadModel, beads: Beads, steps: int | None = None) -> tuple[Plot | Text, ...]:
+    """Bonds, angles and dihedrals of frames at their median temperature, and of the model's own dynamics there."""
     from consilience.md.simulate import simulate
 
-    beads = max(sets.work, key=len)
     heat = float(np.median(beads.temperature))
     reference = beads.select(beads.temperature == heat)
     energy = model.energy(chains_of_beads(beads), temperature=heat)
-    run = simulate(energy, reference.positions[0], beads.masses, steps=STEPS, dt=5.0, ensemble="nvt",
+    run = simulate(energy, reference.positions[0], beads.masses, steps=steps or STEPS, dt=5.0, ensemble="nvt",
                    temperature=heat, every=EVERY, replicas=1, seed=0, cutoff=energy.cutoff)  # fmt: skip
     own = run.trajectory.positions[0]
     out: list[Plot | Text] = [Text(f"{beads.name}, {heat:g} K, {len(reference)} frames; {run.n_steps} steps of 5 fs.")]
@@ -123,7 +122,7 @@ def _histograms(model: BeadModel, sets: BeadSets) -> list[Plot | Text]:
         middle = 0.5 * (edges[1:] + edges[:-1])
         curves = {k: np.histogram(v, edges, density=True)[0] for k, v in (("reference", a), ("model", b))}
         out.append(line(f"local-{name.split()[0]}", middle, curves, x_title=f"{name}, {unit}", y_title="density"))
-    return out
+    return tuple(out)
 
 
 def _coordinates(reference: Beads, own: np.ndarray) -> list[tuple[str, str, np.ndarray, np.ndarray]]:

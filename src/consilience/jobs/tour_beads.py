@@ -1,0 +1,100 @@
+"""The part of consil tour on beads: a simulated peptide coarse-grained, its force field trained, proven and run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from consilience.examples import example_path
+from consilience.jobs.coarsen import coarsen
+from consilience.jobs.evaluate import evaluate
+from consilience.jobs.options import RunOptions, TrainOptions
+from consilience.jobs.train import train
+from consilience.units import KCAL_MOL
+
+FREE = 3  # the trajectory that nothing is fitted to
+RECIPE = ("features=16", "model.network.channels=4", "batch=2", "simulation.steps=2000", "simulation.replicas=1")
+EPOCHS = 10
+UNIT = "kcal/mol/Å"
+
+
+@dataclass(frozen=True)
+class BeadTour:
+    """Rows of (job, quantity, found, true, unit, ok), and what a page shows of them beside: a table and plots."""
+
+    rows: tuple[tuple[str, str, float, float, str, bool], ...]
+    table: Any
+    plots: tuple[Any, ...]
+
+
+def bead_tour(inside: RunOptions, place: Path) -> BeadTour:
+    """Coarsen, train a hybrid, evaluate it on mean forces, and simulate: in folders of `place`."""
+    from consilience.coarse.meanforce import read_mean_forces
+
+    trajectory, topology = example_path("beads/trajectory.npz"), example_path("beads/topology.pdb")
+    truth = read_mean_forces(example_path("beads/mean_forces.npz"))
+    made = coarsen([f"{trajectory}:{topology}"], run=replace(inside, output=place / "coarsen"))
+    beads = place / "coarsen" / "beads.npz"
+    name = made.proteins[0].name
+    options = TrainOptions(model="hybrid", settings=RECIPE, epochs=EPOCHS, valid="0.1", free=f"{name}:{FREE}")
+    trained = train([beads], options=options, run=replace(inside, output=place / "train-beads"))
+    model = place / "train-beads" / "model"
+    scored = evaluate(model, [example_path("beads/mean_forces.npz")], run=replace(inside, output=place / "evaluate"))
+    found = next(iter(scored.summary["mean_force"].values()))
+    return _told(made.summary, trained, found, truth, made.proteins[0])
+
+
+def _told(coarse: dict[str, Any], trained: Any, found: dict[str, Any], truth: Any, beads: Any) -> BeadTour:
+    from consilience.jobs.bead_fit import squared
+    from consilience.jobs.train_beads import row_of
+    from consilience.jobs.train_beads_report import local_structure
+    from consilience.potentials.bead_model import BeadModel
+
+    free = beads.select(beads.trajectory == FREE)
+    alone = BeadModel(trained.model.prior)
+    prior = row_of(squared(alone, [free]))
+    hybrid = trained.summary["table"]["free"]
+    noise, floor = truth.noise_rms / KCAL_MOL, coarse["noise_floor_kcal_A"]
+    square = float(np.mean(free.forces**2)) / KCAL_MOL**2
+    limit = 1.0 - noise**2 / square
+    run = next(iter(trained.summary["card"]["trials"].values()))
+    failed = sum(not c["passed"] for c in trained.summary["checks"])
+    share = hybrid["explained_variance"]
+    error, before, size = found["rmse_kcal_A"], found["prior_rmse_kcal_A"], found["rms_mean_force_kcal_A"]
+    rows = (
+        ("coarsen", "noise of bead forces, from the trajectories", floor, noise, UNIT, abs(floor / noise - 1) < 0.25),
+        ("train", "explained variance of unseen bead forces", share, limit, "", share > 0.7 * limit),
+        ("evaluate", "mean-force error of the prior", before, 0.0, UNIT, before < 0.6 * size),
+        ("evaluate", "mean-force error of prior and network", error, 0.0, UNIT, error < before + 0.2),
+        ("train", "laws of the bead model that do not hold", failed, 0.0, "", failed == 0),
+        ("simulate", "spread of CA-CA bonds", run["bond_rms"], _bonds(beads), "Å", run["stable"]),
+    )
+    return BeadTour(
+        rows, _table(prior, hybrid, before, error, limit, noise, run), local_structure(trained.model, beads, 10_000)
+    )
+
+
+def _bonds(beads: Any) -> float:
+    """R.m.s. deviation of bonds from their means, Å."""
+    bonds = np.linalg.norm(np.diff(beads.positions, axis=1), axis=-1)
+    return float(np.sqrt(((bonds - bonds.mean(0)) ** 2).mean()))
+
+
+def _table(prior: Any, hybrid: Any, before: float, error: float, limit: float, noise: float, run: Any) -> Any:
+    from consilience.report.page import Column, Table
+
+    closest = run["min_distance"]
+    head = ("", Column("explained variance", digits=3), Column("force error", UNIT, 2),
+            Column("mean-force error", UNIT, 2), Column("dynamics"), Column("closest beads", "Å", 2))  # fmt: skip
+    return Table(
+        head,
+        (
+            ("prior", prior["explained_variance"], prior["force_rmse_kcal_A"], before, "", None),
+            ("prior and network", hybrid["explained_variance"], hybrid["force_rmse_kcal_A"], error,
+             "stable" if run["stable"] else run["why"], closest),
+            ("the exact mean force", limit, noise, 0.0, "", None),
+        ),
+    )  # fmt: skip
