@@ -53,10 +53,10 @@ def balance(
     """Weights for the active blocks: w_t = clip(r_t |P^-1/2 g_data| / max(|P^-1/2 g_t|, floor), lo, hi).
 
     Gradients are those of each unweighted term with respect to the active blocks only, computed here and now (or given,
-    as `objective.term_gradients` returns them), and compared over the active blocks that the term reads. `metric` maps
-    a block to g -> g' P^-1 g of a preconditioner that must not depend on the balanced term; without it P is the
-    identity. The floor is relative to the data gradient. A term that reads no active block gets weight 0 and is left
-    out.
+    as `objective.term_gradients` returns them), and compared over the active blocks that both the term and the
+    reference read. `metric` maps a block to g -> g' P^-1 g of a preconditioner that must not depend on the balanced
+    term; without it P is the identity. The floor is relative to the data gradient. A term that reads no active block
+    gets weight 0 and is left out.
 
     Raises RunError for a gradient that is not finite.
     """
@@ -79,10 +79,11 @@ def balance(
         elif name in policy.fixed:
             weights[name] = float(policy.fixed[name])
         elif name in policy.ratio and policy.reference in gradients:
-            data = _preconditioned(gradients[policy.reference], blocks, metric)
-            own = _preconditioned(gradients[name], blocks, metric)
+            shared = [p for p in blocks if p in objective.terms[policy.reference].reads]
+            data = _preconditioned(gradients[policy.reference], shared, metric)
+            own = _preconditioned(gradients[name], shared, metric)
             ratio = policy.ratio[name] * data / max(own, policy.floor * data, 1e-300)
-            weights[name] = float(np.clip(ratio, policy.lo, policy.hi))
+            weights[name] = float(np.clip(ratio, policy.lo, policy.hi)) if shared else 1.0
         else:
             weights[name] = 1.0
     return Balance(weights, norms, left_out)

@@ -11,7 +11,7 @@ from consilience.core.errors import InputError
 from consilience.jobs.html_table import summary_table
 from consilience.jobs.options import RefineOptions, RunOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
-from consilience.jobs.refine_inputs import RefineInputs, composition, holds_relaxation, load_inputs
+from consilience.jobs.refine_inputs import RefineInputs, composition, load_inputs, relaxation_alone
 from consilience.jobs.runtime import prepare_jax
 
 STEER_SHARE = 0.05
@@ -37,26 +37,32 @@ def refine(
     options: RefineOptions | None = None,
     run: RunOptions | None = None,
 ) -> RefineResult:
-    """Refine a model against diffraction data, or orient its domains with relaxation data; `consil refine`.
+    """Refine a model against diffraction data and more, or orient domains with relaxation data; `consil refine`.
 
-    `files`: a model (PDB, mmCIF), reflections (MTZ, SF-mmCIF) and restraint dictionaries, or a model and relaxation
-    data, in any order. Raises InputError for bad input before anything is written, RunError where the run fails.
+    `files`: a model (PDB, mmCIF), reflections (MTZ, SF-mmCIF), relaxation data and restraint dictionaries, or a model
+    and relaxation data alone, in any order. Raises InputError for bad input before anything is written, RunError where
+    the run fails.
     """
     options = options or RefineOptions()
     run = run or RunOptions()
-    if holds_relaxation(files):
+    if relaxation_alone(files):
         from consilience.jobs.refine_relaxation import refine_relaxation
 
         return RefineResult(*refine_relaxation([Path(f) for f in files], options, run))
-    for name in ("domains", "tensor"):
-        if getattr(options, name) is not None:
-            raise InputError(f"--{name} goes with relaxation data", fix=f"run without --{name}")
-    if options.all_atoms:
-        raise InputError("--all-atoms goes with relaxation data", fix="run without --all-atoms")
+    for name in ("domains", "all_atoms"):
+        if getattr(options, name):
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option} goes with relaxation data alone", fix=f"run without {option}")
     inputs = load_inputs([Path(f) for f in files], options, run.seed)
+    if inputs.rates is None and options.tensor is not None:
+        raise InputError("--tensor goes with relaxation data", fix="run without --tensor")
     model_path = inputs.given.source
-    folder = open_folder("refine", Path(model_path).name.split(".")[0], run, inputs.paths)
     prepare_jax()
+    if options.potential is not None:
+        from consilience.jobs.joint_potential import potential_evidence
+
+        potential_evidence(options.potential, inputs.structure, inputs.topology)  # refuses what does not match
+    folder = open_folder("refine", Path(model_path).name.split(".")[0], run, inputs.paths)
     with interruptible(folder):
         return _refine(inputs, options, folder, run)
 
@@ -66,6 +72,7 @@ def _refine(inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, 
 
     from consilience.core.fit import fit
     from consilience.jobs.refine_files import write_files
+    from consilience.jobs.refine_joint import ALONE, fold_scores, in_table, join, joint_summary, whole_course
     from consilience.jobs.refine_problem import Refinement
     from consilience.jobs.refine_protocol import displacement_model, refinement_protocol, steered_weights
     from consilience.jobs.refine_summary import cycle_line, refinement_summary
@@ -123,9 +130,13 @@ def _refine(inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, 
         if not record.get("replayed"):
             folder.log(cycle_line(record))
 
-    protocol = refinement_protocol(
-        options.cycles, options.blocks, options.xyz, options.b, options.weights, adp, partial
-    )
+    joint = None
+    if inputs.rates is not None or options.potential is not None:
+        joint = join(problem, inputs.rates, options, folder)
+        problem = joint.problem
+    user = {**(options.weights or {}), **(joint.off if joint else {})}
+    cycles, more = (joint.cycles, joint.blocks) if joint else (options.cycles, ())
+    protocol = refinement_protocol(cycles, options.blocks, options.xyz, options.b, user, adp, partial, more)
     model = problem.start()
     done = fit(
         model,
@@ -140,12 +151,19 @@ def _refine(inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, 
     result = problem.result(done, inputs.given.without_hydrogens())
     gradients = problem.check_gradients(done, GRADIENT_DIRECTIONS) if protocol else None
     summary = refinement_summary(result, gradients)
+    if joint is not None:
+        summary = fold_scores({**summary, **joint_summary(joint, done, done.history[0])})
+        summary |= whole_course(joint, summary)
+        result = replace(result, history=[*joint.history, *result.history])
+        for words in in_table(summary):
+            folder.log(words)
     if gradients is not None and gradients["max_rel_error"] > TOLERANCE:
         summary["status"] = "checks_failed"
         folder.log(f"a gradient is off by {gradients['max_rel_error']:.1e}, more than {TOLERANCE:.0e}")
     write_files(folder, result, summary)
     summary = folder.write_summary(summary)
-    folder.checkpoint.unlink(missing_ok=True)
+    for name in (folder.checkpoint, folder.path / ALONE):
+        name.unlink(missing_ok=True)
     folder.log(
         f"R-work {summary['r_work_start']:.4f} -> {summary['r_work']:.4f}, "
         f"R-free {summary['r_free_start']:.4f} -> {summary['r_free']:.4f}; report: {folder.path / 'report.html'}"

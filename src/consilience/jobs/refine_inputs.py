@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gemmi
 
@@ -20,8 +21,10 @@ from consilience.xray.consistency import adopt_cell, compare
 from consilience.xray.read import read_reflections
 from consilience.xray.reflections import Reflections
 
+if TYPE_CHECKING:
+    from consilience.jobs.joint_relaxation import Rates
+
 NOT_YET = {
-    "potential": "--potential",
     "twin": "--twin",
     "ncs": "--ncs",
 }
@@ -35,6 +38,7 @@ class RefineInputs:
     structure: Structure
     topology: Topology
     reflections: Reflections
+    rates: Rates | None  # relaxation data of its amides
     findings: tuple[Finding, ...]
     paths: tuple[Path, ...]
 
@@ -45,14 +49,16 @@ def load_inputs(files: Sequence[Path], options: RefineOptions, seed: int) -> Ref
     Raises InputError for anything that must stop a refinement, before any work.
     """
     refuse_unavailable(options)
-    by_kind: dict[str, list[Path]] = {"model": [], "data": [], "dictionary": []}
+    by_kind: dict[str, list[Path]] = {"model": [], "data": [], "dictionary": [], "rates": []}
     for path in map(Path, files):
         kind = recognise(path)
         place = {"pdb": "model", "mmcif": "model", "mtz": "data", "sf-mmcif": "data", "unmerged": "data"}.get(
-            kind, kind
+            kind, "rates" if kind in RELAXATION else kind
         )
         if place not in by_kind:
-            expected = "a model (PDB, mmCIF), reflections (MTZ, SF-mmCIF) or a restraint dictionary (CIF)"
+            expected = (
+                "a model (PDB, mmCIF), reflections (MTZ, SF-mmCIF), relaxation data or a restraint dictionary (CIF)"
+            )
             raise InputError("a refinement cannot use this file", str(path), kind, expected)
         by_kind[place].append(path)
     for place, what in (("model", "model (PDB or mmCIF)"), ("data", "reflection file (MTZ or SF-mmCIF)")):
@@ -75,17 +81,19 @@ def load_inputs(files: Sequence[Path], options: RefineOptions, seed: int) -> Ref
     structure = given.without_hydrogens()
     topology, found = restraints_of(structure, [*options.ligands, *by_kind["dictionary"]], options.monlib)
     findings += found
-    return RefineInputs(given, structure, topology, reflections, tuple(findings), tuple(map(Path, files)))
+    rates = None
+    if by_kind["rates"]:
+        from consilience.jobs.joint_relaxation import read_rates
+
+        rates = read_rates(by_kind["rates"], structure, options)
+        findings += rates.findings
+    return RefineInputs(given, structure, topology, reflections, rates, tuple(findings), tuple(map(Path, files)))
 
 
-def holds_relaxation(files: Sequence[str | Path]) -> bool:
-    """Whether relaxation data are among the files. Raises InputError where diffraction data are too."""
+def relaxation_alone(files: Sequence[str | Path]) -> bool:
+    """Whether relaxation data are among the files and diffraction data are not."""
     kinds = {recognise(Path(f)) for f in files}
-    found = bool(kinds & set(RELAXATION))
-    if found and kinds & {"mtz", "sf-mmcif", "unmerged"}:
-        what = "diffraction and relaxation data in one refinement are not available in this version"
-        raise InputError(what, fix="refine against one of them")
-    return found
+    return bool(kinds & set(RELAXATION)) and not kinds & {"mtz", "sf-mmcif", "unmerged"}
 
 
 def restraints_of(
@@ -109,7 +117,7 @@ def refuse_unavailable(options: RefineOptions) -> None:
             "--source neutron is not available in this version: hydrogen and deuterium must scatter on their own there"
         )
         raise InputError(what, fix="refine against X-ray or electron data")
-    known = {"xray", "geometry", "adp", "jelly"}
+    known = {"xray", "geometry", "adp", "jelly", "nmr", "potential"}
     for name in options.weights or {}:
         if name not in known:
             raise InputError(f"--weight names an unknown term {name}", found=name, expected=", ".join(sorted(known)))

@@ -13,6 +13,7 @@ from consilience.core.fit import Carry, Fit, Prepared
 from consilience.core.gradcheck import check_gradients
 from consilience.core.params import Bijector, Block, Composed, Model, Positive, PositiveDefinite, Projected
 from consilience.core.stages import Stage
+from consilience.jobs.evidence import Evidence, Standing
 from consilience.jobs.refine_protocol import Adp
 from consilience.jobs.refine_result import Refined
 from consilience.jobs.refine_statistics import geometry_outliers, ramachandran_counts, residue_table
@@ -50,6 +51,7 @@ class Refinement:
     adp: Adp = "iso"
     occupancies: bool = False
     jelly: bool = False
+    evidence: tuple[Evidence, ...] = ()  # besides diffraction and restraints
     fitted: Fitted | None = None  # of the last preparation, for the files
     _plans: dict[bool, Diffraction] = field(default_factory=dict, repr=False)
 
@@ -83,6 +85,8 @@ class Refinement:
                 u = np.einsum("nij,nj->ni", special.tensor, u)
                 definite = Composed(definite, Projected(special.tensor, np.zeros((len(s), 6))))
             blocks["u"] = Block.of(u, definite)
+        for e in self.evidence:
+            blocks |= e.blocks()
         return Model.of(**blocks)
 
     def prepare(self, model: Model, carry: Carry, stage: Stage | None) -> Prepared:
@@ -124,8 +128,11 @@ class Refinement:
         if self.jelly and not final:
             terms["jelly"] = JellyBody.of(self._springs, xyz)
         obs = {"xray": self.crystal.observed(include_steer=final)}
+        terms |= {e.name: e.term(model) for e in self.evidence}
+        obs |= {e.name: e.observed(final) for e in self.evidence}
         z = rmsz(geometry.restraints, xyz)
-        scores, free, steer = self._scores(fitted, z)
+        standing = {e.name: e.standing(model) for e in self.evidence}
+        scores, free, steer = self._scores(fitted, z, standing)
         return Prepared(
             model,
             terms,
@@ -218,12 +225,14 @@ class Refinement:
             np.r_[share, riding.occ * share[riding.parent]],
         )
 
-    def _scores(self, fitted: Fitted, z: dict[str, float]) -> tuple[dict, dict, float | None]:
+    def _scores(
+        self, fitted: Fitted, z: dict[str, float], standing: dict[str, Standing]
+    ) -> tuple[dict, dict, float | None]:
         c = self.crystal
         y, f = fitted.f_model, c.amplitude
         free = c.reflections.free
         fitted_only = c.work & ~c.steer
-        scores = {
+        scores: dict[str, Any] = {
             "r_work": r_factor(f[c.work], y[c.work]),
             "r_steer": r_factor(f[c.steer], y[c.steer]),
             "cc_work": correlation(f[c.work], y[c.work]),
@@ -235,20 +244,28 @@ class Refinement:
         steer = None
         if c.steer.any():
             scores["nll_steer"] = _mean_nll(c, fitted, c.steer)
-            steer = scores["nll_steer"] + 0.3 * max(0.0, z.get("bond", 0.0) - Z_TOP) ** 2
-        held_out = {
+            nats = scores["nll_steer"] * c.steer.sum() + sum(s.steer_nats.sum() for s in standing.values())
+            count = int(c.steer.sum()) + sum(s.steer_count for s in standing.values())
+            steer = float(nats / count) + 0.3 * max(0.0, z.get("bond", 0.0) - Z_TOP) ** 2
+        held_out: dict[str, Any] = {
             "r_free": r_factor(f[free], y[free]),
             "cc_free": correlation(f[free], y[free]),
             "nll_free": _mean_nll(c, fitted, free),
         }
+        if standing:
+            scores["evidence"] = {k: {"work": s.work, "steer": s.steer} for k, s in standing.items()}
+            held_out["evidence"] = {k: s.free for k, s in standing.items()}
         return scores, held_out, steer
 
 
-def _mean_nll(c: Crystal, fitted: Fitted, mask: np.ndarray) -> float:
-    if not mask.any():
-        return 0.0
+def reflection_nats(c: Crystal, fitted: Fitted, mask: np.ndarray) -> np.ndarray:
+    """-log likelihood (m,) of the chosen amplitudes, nats."""
     fc = fitted.d[mask] * np.abs(fitted.f_model[mask])
-    return float(np.mean(amplitude_nll(c.amplitude[mask], fc, fitted.variance[mask], c.centric[mask])))
+    return np.asarray(amplitude_nll(c.amplitude[mask], fc, fitted.variance[mask], c.centric[mask]))
+
+
+def _mean_nll(c: Crystal, fitted: Fitted, mask: np.ndarray) -> float:
+    return float(np.mean(reflection_nats(c, fitted, mask))) if mask.any() else 0.0
 
 
 def _carry(fitted: Fitted, contacts: Contacts) -> Carry:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from consilience.jobs.joint_report import evidence_section
 from consilience.jobs.refine_figures import (
     b_plots,
     correlation_plot,
@@ -59,6 +60,8 @@ def refinement_page(result: Refined, summary: Mapping[str, Any]) -> Page:
         _b(result),
         _checks(summary),
     ]
+    if (evidence := evidence_section(summary)) is not None:
+        sections.insert(1, evidence)
     if result.truth:
         sections.insert(0, Section("Recovered against true", TRUTH, (truth_table(result.truth),)))
     return Page(
