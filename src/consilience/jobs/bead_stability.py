@@ -31,14 +31,18 @@ def trial(
     Keys: stable, steps, temperature, min_distance (Å, of beads two or more apart), bond_rms and bond_max (Å, about the
     mean of each bond), why ("" where stable).
     """
+    from consilience.md.autopsy import NotBonded
     from consilience.md.simulate import simulate
 
     every = max(1, min(100, steps // 100))
     run = simulate(energy, positions, masses, steps=steps, dt=dt, ensemble="nvt", temperature=temperature,
-                   every=every, replicas=replicas, seed=seed, cutoff=energy.cutoff)  # fmt: skip
+                   every=every, replicas=replicas, seed=seed, cutoff=energy.cutoff,
+                   watched=NotBonded(energy.chains))  # fmt: skip
     x = run.trajectory.positions
     out: dict[str, Any] = {"steps": run.n_steps, "temperature": temperature, "dt_fs": dt, "replicas": replicas}
     out |= geometry(x.reshape(-1, *x.shape[2:]), energy)
+    if out["min_distance"] is not None:  # of all steps, not of the frames alone
+        out["min_distance"] = min(out["min_distance"], run.min_distance)
     why = "" if run.failure is None else str(run.failure)
     if not why and out["min_distance"] is not None and out["min_distance"] <= CLOSEST:
         why = f"two beads came as near as {out['min_distance']:.2f} Å"

@@ -46,9 +46,7 @@ class BeadEnergy(eqx.Module):
             itself = np.eye(x.shape[0])
             return self.dense(d[0] * d[0] + d[1] * d[1] + d[2] * d[2] + itself)
         index, t = neighbours.index, jnp.asarray(self.chains.types)
-        shift = [0.0] * 3 if neighbours.shift is None else [neighbours.shift[..., k] for k in range(3)]
-        d = [x[:, k][index] - x[:, k][:, None] + shift[k] for k in range(3)]
-        r2 = jnp.where(neighbours.mask, d[0] * d[0] + d[1] * d[1] + d[2] * d[2], 1e6)
+        r2 = jnp.where(neighbours.mask, neighbours.squared(x), 1e6)
         return prior.pair_terms(t[:, None], t[index], self.chains.separation(index), neighbours.mask)(r2)
 
     def _network(self, x, neighbours: Neighbours):
