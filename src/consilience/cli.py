@@ -25,6 +25,7 @@ HOMES = {
     "optimize": "dynamics",
     "spectrum": "dynamics",
     "export": "dynamics",
+    "fit": "guided",
     "tour": "guided",
 }
 
