@@ -26,6 +26,7 @@ HOMES = {
     "optimize": "dynamics",
     "spectrum": "dynamics",
     "export": "dynamics",
+    "fit": "guided",
     "tour": "guided",
 }
 

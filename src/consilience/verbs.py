@@ -323,6 +323,24 @@ def export(
     )
 
 
+def fit(
+    job: PathLike,
+    *,
+    output: PathLike | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> Any:
+    """Run a job file: the job.yaml of any command, or a mixture of terms over one model; `consil fit`.
+
+    Returns the result of that command, or of a refinement. seed: 0 takes that of the file. Raises InputError, RunError.
+    """
+    from consilience.jobs.fit_job import fit as run_job
+
+    return run_job(job, run=_run(output, seed, overwrite, resume, say))
+
+
 def tour(
     *,
     output: PathLike | None = None,

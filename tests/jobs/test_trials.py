@@ -41,6 +41,6 @@ def test_words() -> None:
     assert (
         helps.startswith("nmr helps") and "free score of xray (+3.1" in helps and "own free score gains +9.0" in helps
     )
-    assert in_words("nmr", {"xray": 0.3}, z, z).startswith("nmr does nothing measurable")
+    assert in_words("nmr", {"xray": 0.3}, z, z).startswith("nmr does nothing measurable for the others")
     assert in_words("nmr", {"xray": -2.5, "potential": 4.0}, z, z).startswith("nmr hurts")
     assert "holds the geometry" in in_words("geometry", {"xray": 0.0}, {"bond": 3.0}, z)

@@ -19,7 +19,7 @@ from consilience.jobs.trials import paired
 CYCLES = 3
 CLEAR = 2.0  # standard errors of the paired differences of free data
 LOOSER = 1.2  # a term without which bond r.m.s.Z grows by this factor holds the geometry
-WORDS = {1: "helps", 0: "does nothing measurable", -1: "hurts"}
+WORDS = {1: "helps", 0: "does nothing measurable for the others", -1: "hurts"}
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from consilience.core.errors import InputError
 from consilience.jobs.html_table import summary_table
 from consilience.jobs.options import RefineOptions, RunOptions
-from consilience.jobs.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.output import JOB, OutputFolder, interruptible, open_folder
 from consilience.jobs.refine_inputs import RefineInputs, composition, load_inputs, relaxation_alone
 from consilience.jobs.runtime import prepare_jax
+
+if TYPE_CHECKING:
+    from consilience.jobs.mixture import Mixture
 
 STEER_SHARE = 0.05
 GRADIENT_DIRECTIONS = 2
@@ -36,12 +39,13 @@ def refine(
     *,
     options: RefineOptions | None = None,
     run: RunOptions | None = None,
+    mixture: Mixture | None = None,
 ) -> RefineResult:
     """Refine a model against diffraction data and more, or orient domains with relaxation data; `consil refine`.
 
     `files`: a model (PDB, mmCIF), reflections (MTZ, SF-mmCIF), relaxation data and restraint dictionaries, or a model
-    and relaxation data alone, in any order. Raises InputError for bad input before anything is written, RunError where
-    the run fails.
+    and relaxation data alone, in any order. `mixture`: the job of `consil fit` that this is, with its stages. Raises
+    InputError for bad input before anything is written, RunError where the run fails.
     """
     options = options or RefineOptions()
     run = run or RunOptions()
@@ -62,26 +66,32 @@ def refine(
         from consilience.jobs.joint_potential import potential_evidence
 
         potential_evidence(options.potential, inputs.structure, inputs.topology)  # refuses what does not match
-    folder = open_folder("refine", Path(model_path).name.split(".")[0], run, inputs.paths)
+    verb = "refine" if mixture is None else "fit"
+    folder = open_folder(verb, Path(model_path).name.split(".")[0], run, inputs.paths)
     with interruptible(folder):
-        return _refine(inputs, options, folder, run)
+        return _refine(inputs, options, folder, run, mixture)
 
 
-def _refine(inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, run: RunOptions) -> RefineResult:
+def _refine(
+    inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, run: RunOptions, mixture: Mixture | None
+) -> RefineResult:
     import numpy as np
 
     from consilience.core.fit import fit
     from consilience.jobs.refine_files import write_files
     from consilience.jobs.refine_joint import ALONE, fold_scores, in_table, join, joint_summary, whole_course
     from consilience.jobs.refine_problem import Refinement
-    from consilience.jobs.refine_protocol import displacement_model, refinement_protocol, steered_weights
+    from consilience.jobs.refine_protocol import displacement_model, listed_stages, refinement_protocol, steered_weights
     from consilience.jobs.refine_summary import cycle_line, refinement_summary
     from consilience.xray.experiment import Crystal
     from consilience.xray.french_wilson import amplitudes
 
     config = {f.name: getattr(options, f.name) for f in fields(options)}
     folder.write_manifest(inputs.paths, config)
-    folder.write_job(config)
+    if mixture is None:
+        folder.write_job(config)
+    else:
+        folder.write(JOB, mixture.as_yaml(folder.path))
     for finding in inputs.findings:
         if finding.level == "warn":
             folder.warn(finding)
@@ -132,18 +142,21 @@ def _refine(inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, 
 
     joint = None
     if inputs.rates is not None or options.potential is not None:
-        joint = join(problem, inputs.rates, options, folder)
+        joint = join(problem, inputs.rates, options, folder, as_it_is=mixture is not None and bool(mixture.stages))
         problem = joint.problem
     user = {**(options.weights or {}), **(joint.off if joint else {})}
     cycles, more = (joint.cycles, joint.blocks) if joint else (options.cycles, ())
     protocol = refinement_protocol(cycles, options.blocks, options.xyz, options.b, user, adp, partial, more)
     model = problem.start()
+    stages = mixture.stages if mixture is not None else ()
+    if stages:
+        protocol = listed_stages(stages, user, model.names)
     done = fit(
         model,
         {},
         protocol,
         prepare=problem.prepare,
-        controller=steered_weights,
+        controller=None if stages else steered_weights,
         callbacks=[tell],
         checkpoint=folder.checkpoint,
         resume=folder.resumed,

@@ -48,13 +48,15 @@ class Joint:
         return tuple(name for e in used for name in e.blocks())
 
 
-def join(problem: Refinement, rates: Rates | None, options: RefineOptions, folder: OutputFolder) -> Joint:
+def join(
+    problem: Refinement, rates: Rates | None, options: RefineOptions, folder: OutputFolder, *, as_it_is: bool = False
+) -> Joint:
     """Evidence for a problem. Coordinates are first refined without relaxation data, whose tensor needs directions.
 
-    Each kind then stands trial (`trials.on_trial`) unless the user gave its weight. Raises InputError where a potential
-    or relaxation data do not fit the model.
+    Each kind then stands trial (`trials.on_trial`) unless the user gave its weight. With `as_it_is` neither is done,
+    for stages of the user's own. Raises InputError where a potential or relaxation data do not fit the model.
     """
-    moving = options.cycles > 0 and options.xyz
+    moving = options.cycles > 0 and options.xyz and not as_it_is
     history: list[dict[str, Any]] = []
     cycles = options.cycles
     evidence: list[Evidence] = []

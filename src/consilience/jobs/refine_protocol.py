@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from consilience.core.balance import Policy
+from consilience.core.errors import InputError
 from consilience.core.fit import History
 from consilience.core.lbfgs import LBFGS
 from consilience.core.stages import Protocol, Stage
 from consilience.structure.atoms import Structure
+
+if TYPE_CHECKING:
+    from consilience.jobs.mixture import StageSaid
 
 Adp = Literal["iso", "aniso", "given"]
 ANISO_D_MIN, ANISO_DATA = 1.4, 2.0  # Å; reflections for each parameter
@@ -74,6 +78,27 @@ def refinement_protocol(
     ]
     end = [Stage(t, STEPS, SOLVER, weights=policy, phase="final", decide=False) for _ in range(final) for t in turns]
     return tuple(main + end)
+
+
+def listed_stages(said: Sequence[StageSaid], user: Mapping[str, float] | None, blocks: Sequence[str]) -> Protocol:
+    """Stages as a user listed them, over blocks that the model has; the last ones see steer data only if all do.
+
+    Policies: natural (weight 1), ratio (restraints against diffraction by gradients), fixed (the weights given, others
+    1). Raises InputError for a block that this model lacks.
+    """
+    out = []
+    for i, stage in enumerate(said):
+        missing = [name for name in stage.active if name not in blocks]
+        if missing:
+            found, known = ", ".join(missing), ", ".join(blocks)
+            raise InputError("a stage moves a block that this model lacks", f"protocol[{i}]", found, known)
+        fixed = dict(user or {})
+        policy = replace(START, fixed=fixed) if stage.weights == "ratio" else Policy(fixed=fixed)
+        terms = (
+            None if stage.terms is None else (*stage.terms, *(("adp", "jelly") if "geometry" in stage.terms else ()))
+        )
+        out.append(Stage(stage.active, stage.steps, SOLVER, terms, policy, phase="listed"))
+    return tuple(out)
 
 
 def steered_weights(history: History, stage: Stage) -> Policy:
