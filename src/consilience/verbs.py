@@ -283,8 +283,8 @@ def export(
 ) -> ExportResult:
     """A model for another engine, tested; `consil export`.
 
-    `options`: to="ase", "openmm" or "lammps" (beads), charge, temperature (fields of `ExportOptions`). Raises
-    InputError, RunError; TypeError for an unknown option.
+    `options`: to="ase", "openmm" or "lammps" (beads), charge, temperature, precision (fields of
+    `ExportOptions`). Raises InputError, RunError; TypeError for an unknown option.
     """
     from consilience.jobs.export import export as job
 

@@ -151,6 +151,11 @@ def test_openmm(model: Path, start: Path, tmp_path: Path, monkeypatch: Any, caps
     runpy.run_path(str(run.folder / "run.py"))
     assert "200 steps" in capsys.readouterr().out
     assert os.path.getsize(run.folder / "trajectory.dcd") > 100
+    single = con.export(model, start, to="openmm", precision=32, output=tmp_path / "single")
+    assert single.summary["precision"] == 32 and single.summary["status"] == "ok"
+    rows = [csv.DictReader((r.folder / "selftest.csv").read_text().splitlines()) for r in (run, single)]
+    energies = [np.array([float(line["energy_kcal"]) for line in lines]) for lines in rows]
+    assert 1e-9 < np.abs(energies[0] - energies[1]).max() < 1e-3
 
 
 def test_ca_atoms_of_a_structure_and_its_breaks(tmp_path: Path, start: Path) -> None:
@@ -174,6 +179,8 @@ def test_bad_input(model: Path, start: Path, tmp_path: Path, capsys: Any) -> Non
         con.export(model, to="openmm")
     with pytest.raises(InputError, match="--temperature is out of range"):
         con.export(model, start, to="openmm", temperature=0.0)
+    with pytest.raises(InputError, match="model of beads"):
+        con.optimize(model, start)
     (tmp_path / "a.txt").write_text("nothing")
     assert main(["export", str(model), str(tmp_path / "a.txt"), "--to", "openmm", "-o", str(tmp_path / "no")]) == 2
     assert "no structure to start from" in capsys.readouterr().err and not (tmp_path / "no").exists()

@@ -11,6 +11,7 @@ import click
 
 from consilience.commands.common import finish, run, run_options
 from consilience.jobs.dynamics_options import (
+    COORDINATES,
     ENGINES,
     METHODS,
     ExportOptions,
@@ -47,17 +48,20 @@ def _made(options: type, given: dict[str, Any]) -> Any:
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, type=PATH, metavar="MODEL START")
-@click.option("--ensemble", type=click.Choice(["nve", "nvt"]), default="nve", show_default=True,
-              help="Constant energy, or Langevin dynamics.")  # fmt: skip
-@_number(SimulateOptions, "--dt", float, "FS", "Time step.")
+@click.option("--ensemble", type=click.Choice(["nve", "nvt"]),
+              help="Constant energy (default for molecules), or Langevin dynamics (for beads).")  # fmt: skip
+@_number(SimulateOptions, "--dt", float, "FS", "Time step (default: molecules 0.5, beads 5).")
 @_number(SimulateOptions, "--steps", int, "N", "Number of steps.")
 @_number(SimulateOptions, "--temperature", float, "K", "Of the first velocities, and of the bath.")
 @_number(SimulateOptions, "--friction", float, "1/PS", "Of the bath.")
 @_number(SimulateOptions, "--every", int, "N", "Steps between frames.")
-@_number(SimulateOptions, "--replicas", int, "N", "Independent runs.")
+@_number(SimulateOptions, "--replicas", int, "N", "Independent runs; temperatures, walkers or windows of a method.")
 @click.option("--engine", type=click.Choice(ENGINES), default="native", show_default=True, help="Who moves the atoms.")
 @click.option("--method", type=click.Choice(METHODS), default="md", show_default=True,
-              help="Plain or enhanced sampling (molecules: md).")  # fmt: skip
+              help="Plain dynamics, replica exchange, metadynamics or umbrella windows (molecules: md).")  # fmt: skip
+@click.option("--cv", type=click.Choice(COORDINATES), help="Coordinate of free energies and biases (beads).")
+@click.option("--reference", type=PATH, metavar="FILE", help="Structure for RMSD and Q (beads; default: START).")
+@_number(SimulateOptions, "--t-max", float, "K", "Highest temperature of remd (default: 1.5 times the lowest).")
 @click.option("--format", type=click.Choice(["dcd", "extxyz"]), default="dcd", show_default=True,
               help="Of the trajectory; extxyz holds velocities too.")  # fmt: skip
 @_precision(SimulateOptions)
@@ -119,6 +123,8 @@ def spectrum(inputs: tuple[Path, ...], **given: Any) -> int:
 @click.option("--to", type=click.Choice(["lammps", "ase", "openmm"]), required=True, help="Engine.")
 @charge
 @_number(ExportOptions, "--temperature", float, "K", "Beads: of the run, and of a model that learnt from several.")
+@click.option("--precision", type=click.Choice(["32", "64"]), default="64", show_default=True,
+              help="Beads: bits of the network, in the engine too.")  # fmt: skip
 @run_options
 def export(inputs: tuple[Path, ...], **given: Any) -> int:
     """A MODEL for another engine, with a ready input and a self-test."""

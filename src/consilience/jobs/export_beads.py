@@ -22,7 +22,8 @@ from consilience.jobs.output import OutputFolder, interruptible, open_folder
 from consilience.units import KCAL_MOL, KJ_MOL
 
 FRAMES, SHAKEN = 8, 0.1  # of the self-test; Å
-ENERGY, FORCE = 1e-6, 1e-6  # tolerances: kcal/mol, and a fraction of the largest force in a frame
+# tolerances by precision of the network: kcal/mol, and a fraction of the largest force in a frame
+TOLERANCES = {64: (1e-6, 1e-6), 32: (1e-3, 1e-4)}
 
 
 def export_beads(
@@ -42,9 +43,9 @@ def export_beads(
     if file is None:
         raise InputError("a bead model is exported for a START", str(place), fix="give a bead file, PDB or mmCIF")
     start = read_bead_start(file)
-    energy = energy_of(model, start, options.temperature)
+    energy = energy_of(model, start, options)
     make = lammps_engine if options.to == "lammps" else openmm_engine
-    engine = make(energy, start, options.temperature, run.seed)
+    engine = make(energy, start, options, run.seed)
     inputs = [*model_files(model), file]
     stem = place.resolve().parent.name if place.resolve().name == "model" else place.resolve().name
     folder = open_folder("export", stem, run, inputs)
@@ -57,7 +58,7 @@ def export_beads(
         return _export(folder, model, start, energy, engine, options), folder.path
 
 
-def openmm_engine(energy: Any, start: BeadStart, temperature: float, seed: int) -> Engine:
+def openmm_engine(energy: Any, start: BeadStart, options: ExportOptions, seed: int) -> Engine:
     """OpenMM with a PythonForce. InputError where it is not installed."""
     try:
         import openmm
@@ -69,7 +70,9 @@ def openmm_engine(energy: Any, start: BeadStart, temperature: float, seed: int) 
     where = {"cell": start.cell, "pbc": start.cell is not None}
 
     def write(folder: OutputFolder) -> list[str]:
-        folder.write("run.py", template("openmm_beads.py").format(temperature=temperature))
+        folder.write(
+            "run.py", template("openmm_beads.py").format(temperature=options.temperature, bits=options.precision)
+        )
         return ["run.py"]
 
     def evaluate(folder: Path, frames: np.ndarray) -> Evaluated:
@@ -161,7 +164,8 @@ def _summary(
     def worst(key: str) -> float:
         return max(float(r[key]) for r in rows)
 
-    passed = worst("energy_difference_kcal") <= ENERGY and worst("relative_force_difference") <= FORCE
+    energy, force = TOLERANCES[options.precision]
+    passed = worst("energy_difference_kcal") <= energy and worst("relative_force_difference") <= force
     return {
         "status": "ok" if passed else "checks_failed",
         "engine": engine.name,
@@ -170,11 +174,12 @@ def _summary(
         "max_relative_force_difference": worst("relative_force_difference"),
         "max_energy_difference": worst("energy_difference_kcal"),
         "unit": "kcal/mol/Å, kcal/mol",
-        "tolerance": {"energy": ENERGY, "relative_force": FORCE},
+        "tolerance": {"energy": energy, "relative_force": force},
         "ways": list(engine.evaluate),
         "n_frames": len({r["frame"] for r in rows}),
         "n_beads": len(start),
         "temperature": options.temperature,
+        "precision": options.precision,
     }
 
 

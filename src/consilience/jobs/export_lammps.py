@@ -12,6 +12,7 @@ import numpy as np
 from consilience.core.errors import Finding
 from consilience.engines.lammps import build
 from consilience.jobs.bead_start import BeadStart
+from consilience.jobs.dynamics_options import ExportOptions
 from consilience.jobs.export_inputs import template
 from consilience.jobs.lammps_terms import bead_system, classical_terms, far_of_network, network_names
 from consilience.jobs.output import OutputFolder
@@ -37,7 +38,7 @@ class Engine:
     findings: tuple[Finding, ...] = ()
 
 
-def lammps_engine(energy: BeadEnergy, start: BeadStart, temperature: float, seed: int) -> Engine:
+def lammps_engine(energy: BeadEnergy, start: BeadStart, options: ExportOptions, seed: int) -> Engine:
     """LAMMPS with the plug-in where it can be compiled, else through `fix external`. InputError: no LAMMPS."""
     found = build.installation()
     lacking = []
@@ -50,11 +51,13 @@ def lammps_engine(energy: BeadEnergy, start: BeadStart, temperature: float, seed
     if lacking:
         what = "LAMMPS gets the model through fix external: pure Python, on one process"
         note = Finding("warn", what, found="; ".join(lacking), fix=f"install what is missing, e.g. {build.EXTRA}")
-        return _external(energy, start, temperature, found, note)
-    return _plugin(energy, start, temperature, found, seed)
+        return _external(energy, start, options, found, note)
+    return _plugin(energy, start, options, found, seed)
 
 
-def _plugin(energy: BeadEnergy, start: BeadStart, temperature: float, found: build.Installation, seed: int) -> Engine:
+def _plugin(
+    energy: BeadEnergy, start: BeadStart, options: ExportOptions, found: build.Installation, seed: int
+) -> Engine:
     from consilience.engines.lammps.evaluate import evaluate_frames
     from consilience.engines.lammps.inputs import coefficients_text, data_text, prepare, setup_text
     from consilience.engines.lammps.program import rows_for, slots_for, write_network
@@ -72,7 +75,9 @@ def _plugin(energy: BeadEnergy, start: BeadStart, temperature: float, found: bui
         folder.write("beads.data", data_text(ready))
         folder.write("terms.lammps", coefficients_text(ready, network is not None))
         folder.write("setup.lammps", setup_text(ready, None if network is None else float(network.cutoff)))
-        text = template("lammps.in").format(formula=start.formula, temperature=temperature, pjrt=found.pjrt or "none")
+        text = template("lammps.in").format(
+            formula=start.formula, temperature=options.temperature, pjrt=found.pjrt or "none"
+        )
         folder.write("in.lammps", text)
         folder.log("compiling the plug-in of LAMMPS")
         build.write_sources(folder / "plugin", terms.forms, found.release)
@@ -104,10 +109,10 @@ def _plugin(energy: BeadEnergy, start: BeadStart, temperature: float, found: bui
 
 
 def _external(
-    energy: BeadEnergy, start: BeadStart, temperature: float, found: build.Installation, note: Finding
+    energy: BeadEnergy, start: BeadStart, options: ExportOptions, found: build.Installation, note: Finding
 ) -> Engine:
     def write(folder: OutputFolder) -> list[str]:
-        folder.write("run.py", template("external.py").format(temperature=temperature))
+        folder.write("run.py", template("external.py").format(temperature=options.temperature, bits=options.precision))
         return ["run.py"]
 
     def evaluate(folder: Path, frames: np.ndarray) -> Evaluated:
@@ -130,6 +135,7 @@ def _neighbours(start: BeadStart, cutoff: float) -> int:
     return neighbour_matrix(start.positions, cutoff, start.cell, pbc).capacity
 
 
-def energy_of(model: Any, start: BeadStart, temperature: float) -> BeadEnergy:
-    """The energy of the start's beads with the network in float64."""
-    return model.with_precision(64).beads_of(start.residues, start.chain, start.number, temperature=temperature)
+def energy_of(model: Any, start: BeadStart, options: ExportOptions) -> BeadEnergy:
+    """The energy of the start's beads at the temperature and precision of the options."""
+    chosen = model.with_precision(options.precision)
+    return chosen.beads_of(start.residues, start.chain, start.number, temperature=options.temperature)

@@ -52,6 +52,11 @@ def simulate(
     prepare_jax()
     place, file = sort_inputs(files)
     assert file is not None
+    if of_beads(place):
+        from consilience.jobs.simulate_beads import simulate_beads
+
+        return simulate_beads(place, file, options, run)
+    options = options.of_molecule()
     model, start = load(place, file, options.charge, options.precision)
     energy = model.energy_of(start.numbers, start.charge)
     begun = Source(energy)(start.positions, **start.place())
@@ -66,6 +71,14 @@ def simulate(
             folder.warn(finding) if finding.level == "warn" else folder.log(f"note: {finding}")
         _tell_start(folder, start, begun, file)
         return _simulate(folder, model, start, energy, options)
+
+
+def of_beads(place: Path) -> bool:
+    """Is this the folder of a model of beads?"""
+    from consilience.model import described
+
+    said = described(place) or described(place / "model")
+    return said is not None and said.get("format") == "consilience-beads"
 
 
 def _tell_start(folder: OutputFolder, start: Any, begun: Any, file: Path) -> None:
@@ -87,13 +100,13 @@ def _simulate(folder: OutputFolder, model: Any, start: Any, energy: Any, options
     from consilience.jobs.simulate_report import write_report
 
     ensemble = Disagreement(model, start) if len(model.bundle.members) > 1 else None
-    recording = Recording(folder, start, options, ensemble is not None)
-    progress = _Progress(folder, options.steps)
+    recording = Recording(folder, start, options, () if ensemble is None else (SPREAD,))
+    progress = Progress(folder, options.steps)
 
     def on_block(piece: Any, state: dict[str, np.ndarray]) -> None:
         spread = None if ensemble is None else np.stack([ensemble(x) for x in piece.positions])
         sound = not np.any(state.get("code", np.zeros(1)) > 0)
-        recording.write(piece, state, spread, sound)
+        recording.write(piece, state, {} if spread is None else {SPREAD: spread}, sound)
         if len(piece):
             progress(int(piece.step[-1]), piece)
 
@@ -266,7 +279,7 @@ def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-class _Progress:
+class Progress:
     """A line now and then with the time left."""
 
     def __init__(self, folder: OutputFolder, steps: int):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,21 @@ SAVED = 2.0  # seconds between checkpoints
 class Recording:
     """trajectory.dcd or .extxyz of every replica, topology.pdb, observables.csv, checkpoint.safetensors.
 
-    `table`: the observables of all frames so far, each (F, R): step, E, T, time_fs, E_pot, E_kin, and with an ensemble
-    the disagreement. `state`: of the engine at the last whole block, or None. Opened in a resumed folder it goes on
-    where the checkpoint says, and cuts off what was written after it.
+    `table`: the observables of all frames so far, each (F, R): step, E, T, time_fs, E_pot, E_kin (in multiples of
+    `unit` eV), and the columns `more`. `state`: of the engine at the last whole block, or None. Opened in a resumed
+    folder it goes on where the checkpoint says, and cuts off what was written after it.
     """
 
-    def __init__(self, folder: OutputFolder, start: Start, options: SimulateOptions, spread: bool):
+    def __init__(
+        self,
+        folder: OutputFolder,
+        start: Start,
+        options: SimulateOptions,
+        more: tuple[str, ...] = (),
+        unit: float = 1.0,
+    ):
         self.folder, self.start, self.options = folder, start, options
-        self.columns = (*COLUMNS, *((SPREAD,) if spread else ()))
+        self.columns, self.unit = (*COLUMNS, *more), unit
         self.table: dict[str, np.ndarray] = {c: np.zeros((0, options.replicas)) for c in self.columns}
         self.state: dict[str, np.ndarray] | None = None
         self.frames, self._sizes = 0, {}
@@ -53,10 +61,15 @@ class Recording:
         number = "" if replica == 0 else f"-{replica + 1}"
         return self.folder / f"trajectory{number}.{self.options.format}"
 
-    def write(self, piece: Trajectory, state: dict[str, np.ndarray], spread: np.ndarray | None, sound: bool) -> None:
-        """Append a piece (spread (R, F)); a `sound` one counts as valid, one that ended in a failure is done again."""
+    def write(
+        self, piece: Trajectory, state: dict[str, np.ndarray], more: Mapping[str, np.ndarray], sound: bool
+    ) -> None:
+        """Append a piece, and more columns (R, F) of it.
+
+        A `sound` one counts as valid, one that ended in a failure is done again.
+        """
         if len(piece):
-            self._append(piece, spread)
+            self._append(piece, more)
         if sound and self.options.engine == "native":
             self.state, self.frames, self._sizes = state, len(self.table["step"]), self._lengths()
             if time.monotonic() - self._saved > SAVED:
@@ -73,17 +86,16 @@ class Recording:
         for writer in self._dcd:
             writer.close()
 
-    def _append(self, piece: Trajectory, spread: np.ndarray | None) -> None:
+    def _append(self, piece: Trajectory, more: Mapping[str, np.ndarray]) -> None:
         values = {
             "step": np.repeat(piece.step[:, None], self.options.replicas, 1).astype(float),
-            "E": piece.total.T,
+            "E": piece.total.T / self.unit,
             "T": piece.temperature.T,
             "time_fs": np.repeat(piece.time[:, None], self.options.replicas, 1),
-            "E_pot": piece.potential.T,
-            "E_kin": piece.kinetic.T,
+            "E_pot": piece.potential.T / self.unit,
+            "E_kin": piece.kinetic.T / self.unit,
         }
-        if spread is not None:
-            values[SPREAD] = spread.T
+        values |= {name: np.asarray(a).T for name, a in more.items()}
         rows = []
         for f in range(len(piece)):
             for r in range(self.options.replicas):

@@ -88,6 +88,9 @@ def model_files(model: LoadedModel) -> tuple[Path, Path]:
 def load(model: Path, start: Path, charge: float | None = None, bits: Any = 32) -> tuple[LoadedModel, Start]:
     """Model and start, which fit together. Raises InputError where they do not."""
     loaded = load_model(model)
+    if not isinstance(loaded, LoadedModel):
+        raise InputError("this is a model of beads: the command is for molecules", str(model),
+                         expected="a model of atoms")  # fmt: skip
     if bits == 64:
         loaded = loaded.with_precision(64)
     begun = read_start(start, charge)

@@ -32,6 +32,18 @@ class Bounds:
         return self.max_temperature if self.max_temperature is not None else max(20 * temperature, 1e4)
 
 
+class NotBonded(eqx.Module):
+    """Which pairs are watched in chains of beads: index (n, K) -> (n, K), those two or more apart in the chain.
+
+    chains: anything with `separation(index)`.
+    """
+
+    chains: Any
+
+    def __call__(self, index):
+        return self.chains.separation(index) >= 2
+
+
 @dataclass(frozen=True)
 class Failure:
     """A frame that crossed a bound. Å, eV, fs, K; atoms are counted from 0; frames are (n, 3)."""

@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.linalg import solve
 
 from consilience.core.fit import Fit, fit
 from consilience.core.lbfgs import LBFGS
@@ -93,13 +94,14 @@ def spreads(prior: Prior, factor: float) -> np.ndarray:
 def solved(prior: Prior, work: Normal, factor: float) -> np.ndarray:
     """Coefficients (p,) that minimise likelihood and shrinkage together, those that would cross a bound held there."""
     a, b, precision, centre = _system(prior, work, factor)
-    matrix, right = a + np.diag(precision), b + precision * centre
+    matrix, right = a.copy(), b + precision * centre
+    np.fill_diagonal(matrix, matrix.diagonal() + precision)
     low = _lowest(prior)
     held = np.zeros(len(low), bool)
     while True:
         c = np.where(held, low, 0.0)
         free = np.flatnonzero(~held)
-        c[free] = np.linalg.solve(matrix[np.ix_(free, free)], (right - matrix @ c)[free])
+        c[free] = solve(matrix[np.ix_(free, free)], (right - matrix @ c)[free], assume_a="pos")
         new = ~held & (c < low)
         if not new.any():
             return c
@@ -109,8 +111,9 @@ def solved(prior: Prior, work: Normal, factor: float) -> np.ndarray:
 def _left_out(prior: Prior, parts: Sequence[Normal], factor: float) -> float:
     """Explained variance of proteins that are left out in turn."""
     error = total = 0.0
-    for i, part in enumerate(parts):
-        c = solved(prior, total_of([p for j, p in enumerate(parts) if j != i]), factor)
+    whole = total_of(parts)
+    for part in parts:
+        c = solved(prior, whole + part.times(-1.0), factor)
         error += float(part.error(c) * part.count)
         total += float(part.total)
     return 1.0 - error / total
