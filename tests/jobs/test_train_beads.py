@@ -110,11 +110,13 @@ def test_prior_finds_what_made_the_forces(files: dict[str, Path], tmp_path: Path
 
 
 def test_free_frames_change_nothing(files: dict[str, Path], tmp_path: Path, bare: None) -> None:
-    a = train([files["a"]], options=options(model="hybrid", epochs=2, free="a:1"), run=run(tmp_path / "a"))
-    b = train([files["loud"]], options=options(model="hybrid", epochs=2, free="a:1"), run=run(tmp_path / "b"))
-    c = train([files["loud"]], options=options(model="hybrid", epochs=2), run=run(tmp_path / "c"))
-    assert weights(tmp_path / "a") == weights(tmp_path / "b") != weights(tmp_path / "c")
-    assert a.summary["table"]["free"] != b.summary["table"]["free"] and "free" not in c.summary["table"]
+    a = train([files["a"]], options=options(model="allegro", epochs=2, free="a:1"), run=run(tmp_path / "a"))
+    b = train([files["loud"]], options=options(model="allegro", epochs=2, free="a:1"), run=run(tmp_path / "b"))
+    c = train([files["loud"]], options=options(free="a:1"), run=run(tmp_path / "c"))
+    d = train([files["loud"]], options=options(), run=run(tmp_path / "d"))
+    assert weights(tmp_path / "a") == weights(tmp_path / "b") and weights(tmp_path / "c") != weights(tmp_path / "d")
+    assert a.summary["table"]["free"] != b.summary["table"]["free"]
+    assert "free" in c.summary["table"] and "free" not in d.summary["table"]
 
 
 def test_a_free_protein(files: dict[str, Path], tmp_path: Path, bare: None) -> None:
@@ -150,8 +152,9 @@ def test_an_interrupted_training_goes_on_bit_identically(
 ) -> None:
     from consilience.jobs import train_beads as job
 
-    wanted = options(model="hybrid", epochs=4)
+    wanted = options(model="allegro", epochs=4)
     train([files["a"]], options=wanted, run=run(tmp_path / "whole"))
+    assert "True" in (tmp_path / "whole" / "history.csv").read_text().splitlines()[-1]  # the last epoch is the best
     monkeypatch.setattr("consilience.potentials.bead_training.CHECKPOINT_EVERY", 0.0)
     spoken = job._Progress.__call__
 
@@ -169,20 +172,33 @@ def test_an_interrupted_training_goes_on_bit_identically(
     assert whole.read_bytes() == part.read_bytes()
 
 
-def test_prior_and_network_together(files: dict[str, Path], tmp_path: Path, bare: None) -> None:
-    """A prior that trains with the network moves, and the terms that smooth a network have an effect."""
+@pytest.mark.slow
+def test_terms_of_the_training_have_an_effect(files: dict[str, Path], tmp_path: Path, bare: None) -> None:
     made = {}
     for name, extra in (
-        ("frozen", ()),
-        ("trained", ("training.prior=trained",)),
+        ("plain", ()),
+        ("order", ("data.seed=1",)),
         ("noise", ("training.noise=0.1",)),
-        ("smooth", ("training.force_cap=1", "training.smoothness=0.1")),
+        ("cap", ("training.force_cap=1",)),
+        ("smooth", ("training.smoothness=0.1",)),
     ):
-        done = train([files["a"]], options=options(*extra, model="hybrid", epochs=1), run=run(tmp_path / name))
-        made[name] = weights(tmp_path / name), np.asarray(done.model.prior.angle.shared)
-    assert len({sha for sha, _ in made.values()}) == 4
-    np.testing.assert_array_equal(made["frozen"][1], made["noise"][1])
-    assert np.abs(made["frozen"][1] - made["trained"][1]).max() > 1e-6
+        train([files["a"]], options=options(*extra, model="allegro", epochs=2), run=run(tmp_path / name))
+        made[name] = weights(tmp_path / name)
+    assert len(set(made.values())) == len(made)
+
+
+@pytest.mark.slow
+def test_a_prior_that_trains_moves(files: dict[str, Path], tmp_path: Path, bare: None) -> None:
+    """A prior of few frames is poor: training it with the network on all of them mends it."""
+    poor = ("model.prior.frames=10", "learning_rate=2e-2")
+    made = {}
+    for name in ("frozen", "trained"):
+        wanted = options(*poor, f"training.prior={name}", model="hybrid", epochs=6)
+        made[name] = train([files["a"]], options=wanted, run=run(tmp_path / name))
+    frozen, trained = (np.asarray(made[k].model.prior.angle.shared) for k in ("frozen", "trained"))
+    assert np.abs(frozen - trained).max() > 1e-3 * KCAL_MOL
+    before, after = (made[k].summary["table"]["valid"]["force_rmse_kcal_A"] for k in ("frozen", "trained"))
+    assert after < before + 0.05
 
 
 def test_a_tampered_model_is_refused(files: dict[str, Path], tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:

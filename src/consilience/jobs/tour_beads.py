@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 
 from consilience.examples import example_path
+from consilience.files import read_bytes
 from consilience.jobs.coarsen import coarsen
+from consilience.jobs.dynamics_options import SimulateOptions
 from consilience.jobs.evaluate import evaluate
 from consilience.jobs.options import RunOptions, TrainOptions
+from consilience.jobs.simulate import simulate
 from consilience.jobs.train import train
+from consilience.md.trajectory_read import parse_dcd
 from consilience.units import KCAL_MOL
 
 FREE = 3  # the trajectory that nothing is fitted to
@@ -44,13 +48,25 @@ def bead_tour(inside: RunOptions, place: Path) -> BeadTour:
     model = place / "train-beads" / "model"
     scored = evaluate(model, [example_path("beads/mean_forces.npz")], run=replace(inside, output=place / "evaluate"))
     found = next(iter(scored.summary["mean_force"].values()))
-    return _told(made.summary, trained, found, truth, made.proteins[0])
+    moves = SimulateOptions(ensemble="nvt", dt=5.0, steps=20_000, every=20)
+    ran = simulate([model, topology], options=moves, run=replace(inside, output=place / "simulate-beads")).summary
+    dcd = place / "simulate-beads" / "trajectory.dcd"
+    frames = parse_dcd(read_bytes(dcd), str(dcd)).positions
+    return _told(made.summary, trained, found, truth, made.proteins[0], ran, frames)
 
 
-def _told(coarse: dict[str, Any], trained: Any, found: dict[str, Any], truth: Any, beads: Any) -> BeadTour:
+def _told(
+    coarse: dict[str, Any],
+    trained: Any,
+    found: dict[str, Any],
+    truth: Any,
+    beads: Any,
+    ran: dict[str, Any],
+    frames: np.ndarray,
+) -> BeadTour:
     from consilience.jobs.bead_fit import squared
     from consilience.jobs.train_beads import row_of
-    from consilience.jobs.train_beads_report import local_structure
+    from consilience.jobs.train_beads_report import local_plots
     from consilience.potentials.bead_model import BeadModel
 
     free = beads.select(beads.trajectory == FREE)
@@ -60,7 +76,6 @@ def _told(coarse: dict[str, Any], trained: Any, found: dict[str, Any], truth: An
     noise, floor = truth.noise_rms / KCAL_MOL, coarse["noise_floor_kcal_A"]
     square = float(np.mean(free.forces**2)) / KCAL_MOL**2
     limit = 1.0 - noise**2 / square
-    run = next(iter(trained.summary["card"]["trials"].values()))
     failed = sum(not c["passed"] for c in trained.summary["checks"])
     share = hybrid["explained_variance"]
     error, before, size = found["rmse_kcal_A"], found["prior_rmse_kcal_A"], found["rms_mean_force_kcal_A"]
@@ -70,23 +85,20 @@ def _told(coarse: dict[str, Any], trained: Any, found: dict[str, Any], truth: An
         ("evaluate", "mean-force error of the prior", before, 0.0, UNIT, before < 0.6 * size),
         ("evaluate", "mean-force error of prior and network", error, 0.0, UNIT, error < before + 0.2),
         ("train", "laws of the bead model that do not hold", failed, 0.0, "", failed == 0),
-        ("simulate", "spread of CA-CA bonds", run["bond_rms"], _bonds(beads), "Å", run["stable"]),
+        ("simulate", "spread of CA-CA bonds", _spread(frames), _spread(beads.positions), "Å", ran["stable"]),
     )
-    return BeadTour(
-        rows, _table(prior, hybrid, before, error, limit, noise, run), local_structure(trained.model, beads, 10_000)
-    )
+    return BeadTour(rows, _table(prior, hybrid, before, error, limit, noise, ran), local_plots(beads, frames))
 
 
-def _bonds(beads: Any) -> float:
-    """R.m.s. deviation of bonds from their means, Å."""
-    bonds = np.linalg.norm(np.diff(beads.positions, axis=1), axis=-1)
+def _spread(x: np.ndarray) -> float:
+    """R.m.s. deviation of bonds from their means in frames (f, n, 3) of one chain, Å."""
+    bonds = np.linalg.norm(np.diff(x, axis=1), axis=-1)
     return float(np.sqrt(((bonds - bonds.mean(0)) ** 2).mean()))
 
 
-def _table(prior: Any, hybrid: Any, before: float, error: float, limit: float, noise: float, run: Any) -> Any:
+def _table(prior: Any, hybrid: Any, before: float, error: float, limit: float, noise: float, ran: Any) -> Any:
     from consilience.report.page import Column, Table
 
-    closest = run["min_distance"]
     head = ("", Column("explained variance", digits=3), Column("force error", UNIT, 2),
             Column("mean-force error", UNIT, 2), Column("dynamics"), Column("closest beads", "Å", 2))  # fmt: skip
     return Table(
@@ -94,7 +106,7 @@ def _table(prior: Any, hybrid: Any, before: float, error: float, limit: float, n
         (
             ("prior", prior["explained_variance"], prior["force_rmse_kcal_A"], before, "", None),
             ("prior and network", hybrid["explained_variance"], hybrid["force_rmse_kcal_A"], error,
-             "stable" if run["stable"] else run["why"], closest),
+             "stable" if ran["stable"] else "not stable", ran["min_distance"]),
             ("the exact mean force", limit, noise, 0.0, "", None),
         ),
     )  # fmt: skip

@@ -42,7 +42,7 @@ def write_report(
         Section("Scores", NOISE, (error_table(summary["table"]), _proteins(summary["proteins"]))),
         *([Section("Learning", "", (_learning(fitted.histories),))] if fitted.histories else []),
         *_ablation(summary.get("ablation")),
-        Section("Local structure", HISTOGRAMS, local_structure(model, max(sets.work, key=len))),
+        Section("Local structure", HISTOGRAMS, _local_structure(model, max(sets.work, key=len))),
         Section("What was proven", "", (law_table(checks), _trials(trials))),
         Section("Which residues attract", PAIRS, (_attraction(summary["card"]["attraction"]),)),
     ]
@@ -105,17 +105,22 @@ def _ablation(rows: Mapping[str, Any] | None) -> list[Section]:
     return [Section("Ablation", "", (Table(head, table),))]
 
 
-def local_structure(model: BeadModel, beads: Beads, steps: int | None = None) -> tuple[Plot | Text, ...]:
+def _local_structure(model: BeadModel, beads: Beads) -> tuple[Plot | Text, ...]:
     """Bonds, angles and dihedrals of frames at their median temperature, and of the model's own dynamics there."""
     from consilience.md.simulate import simulate
 
     heat = float(np.median(beads.temperature))
     reference = beads.select(beads.temperature == heat)
     energy = model.energy(chains_of_beads(beads), temperature=heat)
-    run = simulate(energy, reference.positions[0], beads.masses, steps=steps or STEPS, dt=5.0, ensemble="nvt",
+    run = simulate(energy, reference.positions[0], beads.masses, steps=STEPS, dt=5.0, ensemble="nvt",
                    temperature=heat, every=EVERY, replicas=1, seed=0, cutoff=energy.cutoff)  # fmt: skip
-    own = run.trajectory.positions[0]
-    out: list[Plot | Text] = [Text(f"{beads.name}, {heat:g} K, {len(reference)} frames; {run.n_steps} steps of 5 fs.")]
+    words = f"{beads.name}, {heat:g} K, {len(reference)} frames; {run.n_steps} steps of 5 fs."
+    return (Text(words), *local_plots(reference, run.trajectory.positions[0]))
+
+
+def local_plots(reference: Beads, own: np.ndarray) -> tuple[Plot, ...]:
+    """Histograms of bonds, angles and dihedrals of reference frames, and of frames (f, n, 3) of a model."""
+    out = []
     for name, unit, a, b in _coordinates(reference, own):
         low, high = np.quantile(np.concatenate([a, b]), [0.001, 0.999])
         edges = np.linspace(low, high, 61)
