@@ -65,11 +65,11 @@ def test_runs(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None
     begun = time.monotonic()
     notebook = executed(name, tmp_path)
     print(f"{name}: {time.monotonic() - begun:.0f} s")
+    if request.config.getoption("--update-docs"):
+        nbformat.write(portable(notebook), FOLDER / f"{name}.ipynb")
     reports = {p.parent.name: p for p in tmp_path.glob("*/report.html")}
     if (chromium := browser()) is not None:
         assert_sound(chromium, tmp_path / "browser", reports)
     shown = [o for c in notebook.cells for o in c.get("outputs", [])]
     assert any("text/html" in o.get("data", {}) for o in shown)
     assert not any(o.get("name") == "stderr" for o in shown), [o for o in shown if o.get("name") == "stderr"]
-    if request.config.getoption("--update-docs"):
-        nbformat.write(portable(notebook), FOLDER / f"{name}.ipynb")
