@@ -44,6 +44,8 @@ def portable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         for output in cell.get("outputs", []):
             if "text" in output:
                 output["text"] = output["text"].replace(place, "examples")
+            if "text/html" in output.get("data", {}):
+                output["data"].pop("text/plain", None)
             for kind, text in output.get("data", {}).items():
                 output["data"][kind] = text.replace(place, "examples")
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"]}
