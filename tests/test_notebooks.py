@@ -44,6 +44,8 @@ def portable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         for output in cell.get("outputs", []):
             if "text" in output:
                 output["text"] = output["text"].replace(place, "examples")
+            if "text/html" in output.get("data", {}):
+                output["data"].pop("text/plain", None)
             for kind, text in output.get("data", {}).items():
                 output["data"][kind] = text.replace(place, "examples")
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"]}
@@ -65,11 +67,11 @@ def test_runs(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None
     begun = time.monotonic()
     notebook = executed(name, tmp_path)
     print(f"{name}: {time.monotonic() - begun:.0f} s")
+    if request.config.getoption("--update-docs"):
+        nbformat.write(portable(notebook), FOLDER / f"{name}.ipynb")
     reports = {p.parent.name: p for p in tmp_path.glob("*/report.html")}
     if (chromium := browser()) is not None:
         assert_sound(chromium, tmp_path / "browser", reports)
     shown = [o for c in notebook.cells for o in c.get("outputs", [])]
     assert any("text/html" in o.get("data", {}) for o in shown)
     assert not any(o.get("name") == "stderr" for o in shown), [o for o in shown if o.get("name") == "stderr"]
-    if request.config.getoption("--update-docs"):
-        nbformat.write(portable(notebook), FOLDER / f"{name}.ipynb")

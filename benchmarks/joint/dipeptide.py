@@ -1,4 +1,4 @@
-"""Quantum chemistry of N-acetylalanine N-methylamide: frames for training, and conformers that are the truth of crystals.
+"""Quantum chemistry of N-acetylalanine N-methylamide: frames for training, and conformers as truth of crystals.
 
 usage: python benchmarks/joint/dipeptide.py -o FOLDER [--starts N] [--pool N]      (needs tblite and NumPy only)
 

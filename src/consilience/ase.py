@@ -19,8 +19,6 @@ class Consilience(EnergyCalculator):
     no model of molecules.
     """
 
-    name = "consilience"
-
     def __init__(self, model: str | Path, *, charge: float | None = None, member: int = 0, skin: float = 1.0):
         loaded = load_model(model)
         if not isinstance(loaded, LoadedModel):

@@ -73,7 +73,7 @@ class FileReport:
         return {"file": self.file, "kind": self.kind, "level": self.level, "messages": messages}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CheckResult:
     """Reports per file; `exit_status` is 2 where a run must not start."""
 
@@ -87,6 +87,9 @@ class CheckResult:
         if any(r.level == "error" for r in self.files):
             return 2
         return 0 if all(c.passed for c in self.checks) else 3
+
+    def __repr__(self) -> str:
+        return "CheckResult\n  " + "\n  ".join(f"{r.file}: {r.kind_name}, {r.level}" for r in self.files)
 
     def _repr_html_(self) -> str:
         return check_table(self)

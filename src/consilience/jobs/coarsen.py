@@ -13,7 +13,7 @@ import numpy as np
 from consilience.core.errors import Finding, InputError, clean
 from consilience.jobs.coarsen_options import CoarsenOptions, pairs_of
 from consilience.jobs.config import load_config
-from consilience.jobs.html_table import summary_table
+from consilience.jobs.html_table import Shown
 from consilience.jobs.options import RunOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
 
@@ -29,17 +29,14 @@ SURE = 2.5  # r.m.s. of z: above it the mean forces of two maps differ
 KNOWN = 0.9  # share of atoms that a shared map should know
 
 
-@dataclass(frozen=True)
-class CoarsenResult:
+@dataclass(frozen=True, repr=False)
+class CoarsenResult(Shown):
     """What `coarsen` returns: the summary as written, the folder, the beads of each protein, and the inversions."""
 
     summary: dict[str, Any]
     folder: Path
     proteins: tuple[Beads, ...]
     prior: tuple[Inversion, ...]
-
-    def _repr_html_(self) -> str:
-        return summary_table(self.summary, self.folder / "report.html")
 
 
 def coarsen(

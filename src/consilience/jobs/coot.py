@@ -12,6 +12,7 @@ import numpy as np
 from consilience.files import write_atomic
 from consilience.jobs.refine_report import residues_to_visit
 from consilience.jobs.refine_result import Refined
+from consilience.report.page import Row
 
 PEAK = 5.0  # sigma of the difference map
 NEAR = 6.0  # Å: a peak farther from every atom is not a place to build
@@ -50,6 +51,8 @@ def residue_places(result: Refined) -> list[Place]:
             middle.setdefault(key, np.mean([a.pos.tolist() for a in residue], axis=0))
     out = []
     for row in residues_to_visit(result).rows[:MOST]:
+        if not isinstance(row, Row) or row.goto is None:
+            continue
         key = (row.goto.chain, row.goto.resi, row.goto.icode)
         if key in middle:
             out.append(Place(f"{row.cells[0]}: {row.cells[1]}", tuple(middle[key].tolist())))

@@ -12,7 +12,7 @@ import numpy as np
 from consilience.core.errors import Finding, InputError
 from consilience.frames.frames import Frames
 from consilience.frames.read import read_frames
-from consilience.jobs.html_table import summary_table
+from consilience.jobs.html_table import Shown
 from consilience.jobs.options import FrameOptions, RunOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
 from consilience.jobs.report_parts import footer
@@ -22,16 +22,13 @@ LARGE = 0.3  # eV/Å: a force error that a user must know of
 FEW = 12  # different values of a label that still make rows
 
 
-@dataclass(frozen=True)
-class EvaluateResult:
+@dataclass(frozen=True, repr=False)
+class EvaluateResult(Shown):
     """What `evaluate` returns: the summary as written and the folder; `predictions` by channel."""
 
     summary: dict[str, Any]
     folder: Path
     predictions: dict[str, np.ndarray]
-
-    def _repr_html_(self) -> str:
-        return summary_table(self.summary, self.folder / "report.html")
 
 
 def evaluate(

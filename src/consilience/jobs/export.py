@@ -13,7 +13,7 @@ import numpy as np
 from consilience.core.errors import InputError, RunError
 from consilience.files import write_atomic
 from consilience.jobs.dynamics_options import ExportOptions
-from consilience.jobs.html_table import summary_table
+from consilience.jobs.html_table import Shown
 from consilience.jobs.options import RunOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
 from consilience.jobs.runtime import prepare_jax
@@ -24,15 +24,12 @@ TOLERANCE = 1e-4  # eV/Å and eV per atom: float32 networks round at 1e-5
 Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
-@dataclass(frozen=True)
-class ExportResult:
+@dataclass(frozen=True, repr=False)
+class ExportResult(Shown):
     """What `export` returns: the summary as written, and the folder to take along."""
 
     summary: dict[str, Any]
     folder: Path
-
-    def _repr_html_(self) -> str:
-        return summary_table(self.summary, self.folder / "report.html")
 
 
 def export(

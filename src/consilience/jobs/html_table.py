@@ -8,11 +8,31 @@ from pathlib import Path
 from typing import Any
 
 
+class Shown:
+    """How the result of a job shows itself: a few lines in a terminal, a table in a notebook.
+
+    For dataclasses with `summary` and `folder` (and `repr=False`: arrays are not to fill the screen).
+    """
+
+    summary: dict[str, Any]
+    folder: Path
+
+    def __repr__(self) -> str:
+        lines = "".join(f"\n  {k} = {_text(v)}" for k, v in _plain(self.summary).items())
+        return f"{type(self).__name__} in {self.folder}{lines}"
+
+    def _repr_html_(self) -> str:
+        return summary_table(self.summary, self.folder / "report.html")
+
+
 def summary_table(summary: Mapping[str, Any], report: Path) -> str:
     """The plain figures of a summary as an HTML table, and where the report lies."""
-    shown = {k: v for k, v in summary.items() if isinstance(v, str | int | float) and k != "schema"}
-    rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(_text(v))}</td></tr>" for k, v in shown.items())
+    rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(_text(v))}</td></tr>" for k, v in _plain(summary).items())
     return f"<table>{rows}</table><p>{escape(str(report))}</p>"
+
+
+def _plain(summary: Mapping[str, Any]) -> dict[str, str | int | float]:
+    return {k: v for k, v in summary.items() if isinstance(v, str | int | float) and k != "schema"}
 
 
 def _text(value: str | int | float) -> str:

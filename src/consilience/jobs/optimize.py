@@ -11,14 +11,14 @@ import numpy as np
 
 from consilience.core.errors import Finding
 from consilience.jobs.dynamics_options import OptimizeOptions
-from consilience.jobs.html_table import summary_table
+from consilience.jobs.html_table import Shown
 from consilience.jobs.options import RunOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
 from consilience.jobs.runtime import prepare_jax
 
 
-@dataclass(frozen=True)
-class OptimizeResult:
+@dataclass(frozen=True, repr=False)
+class OptimizeResult(Shown):
     """What `optimize` returns: the summary as written, the folder, the geometry (n, 3) Å and its path (k, n, 3)."""
 
     summary: dict[str, Any]
@@ -27,9 +27,6 @@ class OptimizeResult:
     positions: np.ndarray
     path: np.ndarray
     energies: np.ndarray
-
-    def _repr_html_(self) -> str:
-        return summary_table(self.summary, self.folder / "report.html")
 
 
 def optimize(

@@ -12,14 +12,14 @@ import numpy as np
 from consilience.frames.frames import Frames
 from consilience.frames.read import read_frames
 from consilience.frames.write import write_extxyz, write_npz
-from consilience.jobs.html_table import summary_table
+from consilience.jobs.html_table import Shown, summary_table
 from consilience.jobs.options import FrameOptions, RunOptions
 from consilience.jobs.output import interruptible, open_folder
 from consilience.jobs.runtime import prepare_jax
 
 
-@dataclass(frozen=True)
-class PredictResult:
+@dataclass(frozen=True, repr=False)
+class PredictResult(Shown):
     """What `predict` returns: the summary, the folder, and the frames with the model's labels."""
 
     summary: dict[str, Any]

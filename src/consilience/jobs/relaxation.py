@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from consilience.jobs.html_table import summary_table
+from consilience.jobs.html_table import Shown
 from consilience.jobs.options import RelaxationOptions, RunOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
 from consilience.jobs.relaxation_inputs import RelaxationInputs, load_relaxation
@@ -20,16 +20,13 @@ from consilience.nmr.modelfree import parse_models
 TOLERANCE = 1e-6  # of a gradient check
 
 
-@dataclass(frozen=True)
-class RelaxationResult:
+@dataclass(frozen=True, repr=False)
+class RelaxationResult(Shown):
     """What `relaxation` returns: the summary as written, the folder, and the analysis with all arrays."""
 
     summary: dict[str, Any]
     folder: Path
     analysis: Any = None
-
-    def _repr_html_(self) -> str:
-        return summary_table(self.summary, self.folder / "report.html")
 
 
 def relaxation(

@@ -11,7 +11,7 @@ import numpy as np
 
 from consilience.core.errors import Finding, InputError
 from consilience.jobs.dynamics_options import SpectrumOptions
-from consilience.jobs.html_table import summary_table
+from consilience.jobs.html_table import Shown
 from consilience.jobs.options import RunOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
 from consilience.jobs.runtime import prepare_jax
@@ -19,17 +19,14 @@ from consilience.jobs.runtime import prepare_jax
 IMAGINARY = -1.0  # cm^-1
 
 
-@dataclass(frozen=True)
-class SpectrumResult:
+@dataclass(frozen=True, repr=False)
+class SpectrumResult(Shown):
     """What `spectrum` returns: the summary as written, the folder, the vibrations, and dynamic spectra or None."""
 
     summary: dict[str, Any]
     folder: Path
     vibrations: Any
     dynamic: Any = None
-
-    def _repr_html_(self) -> str:
-        return summary_table(self.summary, self.folder / "report.html")
 
 
 def spectrum(

@@ -15,7 +15,7 @@ from consilience.core.errors import InputError
 from consilience.core.parallel import is_follower
 from consilience.frames.frames import join
 from consilience.jobs.bead_recipe import BEAD_MODELS
-from consilience.jobs.html_table import summary_table
+from consilience.jobs.html_table import Shown
 from consilience.jobs.options import RunOptions, TrainOptions
 from consilience.jobs.output import OutputFolder, interruptible, open_folder
 from consilience.jobs.runtime import prepare_jax
@@ -27,16 +27,13 @@ BOUNDS = (0.03, 0.15)  # eV/Å: disagreement of members that is never, and alway
 SPOKEN = 20.0  # seconds between two lines of progress
 
 
-@dataclass(frozen=True)
-class TrainResult:
+@dataclass(frozen=True, repr=False)
+class TrainResult(Shown):
     """What `train` returns: the summary as written, the folder, and the trained model."""
 
     summary: dict[str, Any]
     folder: Path
     model: Any = None
-
-    def _repr_html_(self) -> str:
-        return summary_table(self.summary, self.folder / "report.html")
 
 
 def train(

@@ -80,6 +80,15 @@
       r.kind = WATER[r.name] ? "water" : (n.N && n.CA && n.C) || n["C4'"] ? "polymer" : n.CA && r.atoms.length === 1 && r.name.length === 3 && r.atoms[0].elem === "C" ? "trace" : r.atoms.length === 1 ? "ion" : "ligand";
       r.b = r.atoms.reduce(function (s, a) { return s + (a.b || 0); }, 0) / r.atoms.length;
     });
+    var before = null; // beads are too far apart for the viewer to tie them
+    residues.forEach(function (r) {
+      var a = r.atoms[0], b = before && before.atoms[0];
+      if (r.kind === "trace" && before && before.kind === "trace" && before.chain === r.chain && r.resi === before.resi + 1) {
+        a.bonds.push(b.index); a.bondOrder.push(1);
+        b.bonds.push(a.index); b.bondOrder.push(1);
+      }
+      before = r;
+    });
     function kind(a) { return residues.get(keyOf(a)).kind; }
     function only() { var kinds = arguments; return { predicate: function (a) { return Array.prototype.indexOf.call(kinds, kind(a)) >= 0; } }; }
     var polymers = 0;
@@ -126,7 +135,8 @@
       if (show !== "sticks" && !focus) view.setStyle(only("polymer", "trace"), { cartoon: { colorfunc: paint.of, arrows: true, thickness: 0.3 } });
       if (show !== "sticks" && focus) view.setStyle(only("polymer", "trace"), { stick: { radius: 0.05, colorfunc: atomColour } });
       if (show === "both" && !focus) view.addStyle(only("polymer"), { stick: { radius: 0.1, colorfunc: atomColour } });
-      if (show === "sticks") view.setStyle(only("polymer", "trace"), { stick: { radius: 0.16, colorfunc: atomColour } });
+      view.addStyle(only("trace"), { stick: { radius: 0.2, colorfunc: paint.of }, sphere: { radius: 0.55, colorfunc: paint.of } });
+      if (show === "sticks") view.setStyle(only("polymer"), { stick: { radius: 0.16, colorfunc: atomColour } });
       view.setStyle(only("ligand"), { stick: { radius: 0.2, colorfunc: atomColour } });
       view.setStyle(only("ion"), { sphere: { scale: 0.35, colorfunc: atomColour } });
       if (waters) view.setStyle(only("water"), { sphere: { radius: 0.3, colorfunc: atomColour } });
