@@ -253,7 +253,25 @@ def test_mean_forces_do_not_depend_on_the_map(peptide: tuple[Path, Path], tmp_pa
     assert not [f for f in read_beads(path)[1] if f.level != "note"]
 
 
-def test_one_round(peptide: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training without its proofs, trials and report, which have tests of their own and take minutes."""
+    card: dict[str, Any] = {"trials": {}, "attraction": None}
+    monkeypatch.setattr("consilience.jobs.train_beads.prove", lambda *_: ([], card))
+    monkeypatch.setattr("consilience.jobs.train_beads._gradients", lambda *_: {"max_rel_error": 0.0, "pairs": []})
+    monkeypatch.setattr("consilience.jobs.train_beads_report.write_report",
+                        lambda folder, *_: folder.write("report.html", ""))  # fmt: skip
+
+
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_one_round(
+    whole: bool,
+    peptide: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if not whole:
+        unproven(monkeypatch)
     model = tmp_path / "model"
     save_beads(model, ensemble())
     out = tmp_path / "out"

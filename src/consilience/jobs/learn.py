@@ -214,7 +214,10 @@ def _summary(place: Path) -> dict[str, Any]:
 
 
 def _scores(labelled: Sequence[tuple[Beads, MeanForces]], before: Any, after: Any) -> dict[str, Any]:
-    """Disagreement (mean over frames) and error of the mean forces of two models, kcal/mol/Å."""
+    """Disagreement (mean over frames) and error of the mean forces of two models, kcal/mol/Å.
+
+    The error is free of the standard errors of the means (0 where these are larger); `raw` is with them.
+    """
     from consilience.jobs.bead_fit import mean_forces
     from consilience.jobs.learn_pick import disagreement
 
@@ -230,6 +233,7 @@ def _scores(labelled: Sequence[tuple[Beads, MeanForces]], before: Any, after: An
             "disagreement": float(apart.mean()) / KCAL_MOL,
             "mean_force_error": error.value / KCAL_MOL,
             "mean_force_error_err": error.standard_error / KCAL_MOL,
+            "mean_force_error_raw": error.raw / KCAL_MOL,
         }
     return out
 
