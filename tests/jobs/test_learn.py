@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from consilience.coarse.forcemap import ForceMap, basic_map, check_valid
 from consilience.coarse.meanforce import MeanForces, mean_force_error, pooled_error
 from consilience.coarse.read import read_beads
 from consilience.coarse.read_atoms import read_atoms
+from consilience.coarse.write import write_beads
 from consilience.jobs.bead_sets import LEARNED, split_in_time
 from consilience.jobs.learn_options import FORCE_FIELD, LearnOptions
 from consilience.jobs.learn_pick import Explored, disagreement, explore, pick, sound
@@ -203,6 +205,7 @@ def test_the_training_is_that_of_the_model(tmp_path: Path) -> None:
     )
     assert made.model == "hybrid" and made.ensemble == 3 and made.precision == 32 and made.epochs == 2
     said = dict(s.split("=") for s in made.settings)
+    assert said["model.network.temperature"] == "false"  # also where labels have another temperature than the data
     assert said["model.network.cutoff"] == "8.0" and said["model.network.channels"] == "4"
     assert said["data.weights.a-learned"] == "7" and made.settings[-1] == "training.learning_rate=1e-3"
     recipe = tmp_path / "recipe.yaml"
@@ -253,7 +256,25 @@ def test_mean_forces_do_not_depend_on_the_map(peptide: tuple[Path, Path], tmp_pa
     assert not [f for f in read_beads(path)[1] if f.level != "note"]
 
 
-def test_one_round(peptide: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training without its proofs, trials and report, which have tests of their own and take minutes."""
+    card: dict[str, Any] = {"trials": {}, "attraction": None}
+    monkeypatch.setattr("consilience.jobs.train_beads.prove", lambda *_: ([], card))
+    monkeypatch.setattr("consilience.jobs.train_beads._gradients", lambda *_: {"max_rel_error": 0.0, "pairs": []})
+    monkeypatch.setattr("consilience.jobs.train_beads_report.write_report",
+                        lambda folder, *_: folder.write("report.html", ""))  # fmt: skip
+
+
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_one_round(
+    whole: bool,
+    peptide: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if not whole:
+        unproven(monkeypatch)
     model = tmp_path / "model"
     save_beads(model, ensemble())
     out = tmp_path / "out"
@@ -298,6 +319,9 @@ def test_what_cannot_be_learned_from_is_refused(peptide: tuple[Path, Path], tmp_
         con.learn(model)
     with pytest.raises(con.InputError, match="wants a model"):
         con.learn(atoms)
+    write_beads(tmp_path / "same.npz", [replace(some_beads(), name="same", residues=SEQUENCE)])
+    with pytest.raises(con.InputError, match="free names a protein whose frames would be labelled"):
+        con.learn(model, atoms, tmp_path / "same.npz", free="other,same")
     with pytest.raises(con.InputError, match="--ps is out of range"):
         con.learn(model, atoms, ps=0.0)
     with pytest.raises(TypeError, match="did you mean rounds"):

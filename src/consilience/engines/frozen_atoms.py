@@ -73,13 +73,13 @@ class FrozenAtoms:
         steps = max(10, int(np.ceil(far / SPEED / STEP / stages)))
         self._lead(start)
         context.setPositions(positions / NM)
-        openmm.LocalEnergyMinimizer.minimize(context, 10.0, 100)
+        openmm.LocalEnergyMinimizer.minimize(context, 10, 100)
         _warm(context, temperature, seed)
         for k in range(1, stages + 1):
             self._lead(start + (target - start) * (k / stages))
             context.getIntegrator().step(steps)
         context.getIntegrator().step(int(SETTLE / STEP))
-        openmm.LocalEnergyMinimizer.minimize(context, 10.0, 200)
+        openmm.LocalEnergyMinimizer.minimize(context, 10, 200)
         x = _positions(context)
         return x, float(np.linalg.norm(x[self.chosen] - target, axis=-1).max())
 
@@ -88,7 +88,7 @@ class FrozenAtoms:
         context, x = self._holding, positions.copy()
         x[self.chosen] = target
         context.setPositions(x / NM)
-        openmm.LocalEnergyMinimizer.minimize(context, 5.0, 500)
+        openmm.LocalEnergyMinimizer.minimize(context, 5, 500)
         energy = context.getState(getEnergy=True).getPotentialEnergy()._value * KJ_MOL
         return _positions(context), float(energy)
 

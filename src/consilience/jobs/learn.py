@@ -124,8 +124,7 @@ def _learn(folder: OutputFolder, given: Any, options: LearnOptions) -> LearnResu
 
 def _labels(folder: OutputFolder, number: int, model: Any, given: Any, options: LearnOptions) -> dict[str, Any]:
     """Explore, pick and label; writes unseen-N.npz, picked-N.json, labelled-N.npz, unless a resumed run has them."""
-    from consilience.engines.frozen_atoms import platform_for
-    from consilience.jobs.learn_label import label
+    from consilience.jobs.learn_label import label, openmm_engine
     from consilience.jobs.learn_pick import explore, pick
     from consilience.jobs.learn_train import write_labelled
 
@@ -141,13 +140,14 @@ def _labels(folder: OutputFolder, number: int, model: Any, given: Any, options: 
     chosen = pick(explored, options.frames)
     if not sum(map(len, chosen)):
         raise RunError("no frame of the model's dynamics is sound: beads touch or bonds break; train the model longer")
+    platform = openmm_engine().platform_for(folder.run.device)
     found, dropped, counts = [], Counter(), []
     for m, e, rows in zip(given.molecules, explored, chosen, strict=True):
         if not len(rows):
             continue
         folder.log(f"round {number}: labelling {len(rows)} frames of {m.beads.name}, {options.ps:g} ps each")
         one = label(e.beads.select(rows), m.frames, m.map, m.forces, temperature=options.temperature, ps=options.ps,
-                    force_field=options.force_field, platform=platform_for(folder.run.device), seed=seed)  # fmt: skip
+                    force_field=options.force_field, platform=platform, seed=seed)  # fmt: skip
         for k, why in one.dropped.items():
             folder.log(f"frame {rows[k]} of {m.beads.name} is dropped: {why}")
         dropped.update(_kind(why) for why in one.dropped.values())
@@ -214,7 +214,10 @@ def _summary(place: Path) -> dict[str, Any]:
 
 
 def _scores(labelled: Sequence[tuple[Beads, MeanForces]], before: Any, after: Any) -> dict[str, Any]:
-    """Disagreement (mean over frames) and error of the mean forces of two models, kcal/mol/Å."""
+    """Disagreement (mean over frames) and error of the mean forces of two models, kcal/mol/Å.
+
+    The error is free of the standard errors of the means (0 where these are larger); `raw` is with them.
+    """
     from consilience.jobs.bead_fit import mean_forces
     from consilience.jobs.learn_pick import disagreement
 
@@ -230,6 +233,7 @@ def _scores(labelled: Sequence[tuple[Beads, MeanForces]], before: Any, after: An
             "disagreement": float(apart.mean()) / KCAL_MOL,
             "mean_force_error": error.value / KCAL_MOL,
             "mean_force_error_err": error.standard_error / KCAL_MOL,
+            "mean_force_error_raw": error.raw / KCAL_MOL,
         }
     return out
 

@@ -24,6 +24,7 @@ from consilience.frames.npz import arrays_of
 from consilience.jobs.check_beads import coarse_kind
 from consilience.jobs.coarsen import json_map
 from consilience.jobs.coarsen_options import pairs_of
+from consilience.jobs.learn_label import openmm_engine
 from consilience.jobs.learn_options import LearnOptions
 from consilience.model import load_model
 from consilience.potentials.bead_model import BeadModel
@@ -63,6 +64,7 @@ def read_learn_inputs(inputs: Sequence[str | Path], options: LearnOptions) -> Le
         expected = "one model folder, all-atom frames (FRAMES:TOPOLOGY), and the bead files it was trained on"
         raise InputError("consil learn wants a model", found=f"{len(folders)} folder(s)", expected=expected)
     model = _ensemble(folders[0])
+    openmm_engine()
     bead_files = [Path(i) for i in map(str, inputs) if Path(i) not in folders and _holds_beads(i)]
     given = [str(i) for i in inputs if Path(i) not in [*folders, *bead_files]]
     if not given:
@@ -88,12 +90,30 @@ def read_learn_inputs(inputs: Sequence[str | Path], options: LearnOptions) -> Le
         found, noticed = read_beads(file)
         proteins += found
         findings += noticed
+    findings += _leaks(molecules, proteins, options)
     extra = [p for p in (options.force_map, options.config) if p is not None]
     model_files = [model.path / name for name in ("model.json", "model.safetensors")]
     paths = [*model_files, *dict.fromkeys(p for pair in pairs for p in pair), *bead_files, *extra]
     names = [str(folders[0]), *(f"{a}:{b}" for a, b in pairs), *map(str, bead_files)]
     return LearnInputs(model, tuple(molecules), tuple(bead_files), tuple(proteins), tuple(findings), tuple(paths),
                        tuple(names))  # fmt: skip
+
+
+def _leaks(molecules: Sequence[Molecule], proteins: Sequence[Beads], options: LearnOptions) -> list[Finding]:
+    """Raises InputError where a free protein would be learned; a warning for a temperature that the data lack."""
+    free = {w.strip() for w in (options.free or "").split(",")}
+    learned = {m.beads.residues: m.beads.name for m in molecules}
+    for b in proteins:
+        if b.name in free and b.residues in learned:
+            what = "--free names a protein whose frames would be labelled and trained on"
+            fix = f"leave out the atoms of {learned[b.residues]}, or set another protein aside"
+            raise InputError(what, str(b.path), b.name, fix=fix)
+    heats = np.unique(np.concatenate([b.temperature for b in [*proteins, *(m.beads for m in molecules)]]))
+    if np.abs(heats - options.temperature).min() < 1.0:
+        return []
+    expected = ", ".join(f"{t:g} K" for t in heats[:8])
+    what = "the frames would be labelled at a temperature that the data do not have: mean forces depend on it"
+    return [Finding("warn", what, "--temperature", f"{options.temperature:g} K", expected)]
 
 
 def _ensemble(folder: Path) -> LoadedBeads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,6 +100,16 @@ def label(
     return Labelled(made, np.array(error).reshape(-1, b, 3), np.array(noise), np.array(kept, int), dropped)
 
 
+def openmm_engine() -> Any:
+    """The module of atoms in OpenMM. Raises InputError where that is not installed."""
+    try:
+        from consilience.engines import frozen_atoms
+    except ImportError:
+        fix = "pip install 'consilience[openmm]'"
+        raise InputError("frames are labelled by OpenMM, which is not installed", fix=fix) from None
+    return frozen_atoms
+
+
 def standard_error(values: np.ndarray) -> np.ndarray:
     """Standard error of the mean of a series (s, ...), from the means of up to 8 blocks in time."""
     blocks = int(np.clip(len(values) // 2, 2, BLOCKS))
@@ -139,17 +150,14 @@ def _turned(x: np.ndarray, ca: np.ndarray, target: np.ndarray) -> np.ndarray:
     return (x - middle) @ superpose((x[ca] - middle)[None], (target - onto)[None])[0] + onto
 
 
-def _atoms(frames: AtomFrames, beads: BeadMap, force_field: tuple[str, ...], platform: str, seed: int):
-    try:
-        from consilience.engines.frozen_atoms import FrozenAtoms
-    except ImportError:
-        fix = "pip install 'consilience[openmm]'"
-        raise InputError("frames are labelled by OpenMM, which is not installed", fix=fix) from None
+def _atoms(frames: AtomFrames, beads: BeadMap, force_field: tuple[str, ...], platform: str, seed: int) -> Any:
+    engine = openmm_engine()
     path: Path = frames.topology.path
     form = "pdb" if recognise(path) == "pdb" else "cif"
     kept = read_topology(path).solute
-    made = FrozenAtoms(read_text(path), form, kept, beads.weights.argmax(1), force_field, platform=platform, seed=seed,
-                       where=str(path))  # fmt: skip
+    ca = beads.weights.argmax(1)
+    made = engine.FrozenAtoms(read_text(path), form, kept, ca, force_field, platform=platform, seed=seed,
+                              where=str(path))  # fmt: skip
     if [e.upper() for e in made.elements] != [str(e).upper() for e in frames.topology.elements]:
         raise InputError("OpenMM orders the atoms of the topology differently", str(path),
                          fix="keep the atoms of a residue together, and chains one after another")  # fmt: skip

@@ -66,7 +66,7 @@ def explore(
 
 def sound(x: np.ndarray, start: Beads) -> np.ndarray:
     """(f,) bool: frames (f, n, 3) that are finite, keep beads apart, and have bonds as the frames of `start` have."""
-    ok = np.isfinite(x).all((1, 2))
+    ok = np.asarray(np.isfinite(x).all((1, 2)))
     x = np.where(ok[:, None, None], x, 0.0)
     bonds = start.bonds
     if len(bonds):

@@ -26,7 +26,7 @@ from consilience.potentials.bead_model import BeadModel, network_weights
 from consilience.units import KCAL_MOL
 
 MOST = 100.0  # weight of a labelled frame against another one, at most
-_SHAPE = ("cutoff", "features", "channels", "layers", "l_max", "radial_size", "parity")
+_SHAPE = ("cutoff", "features", "channels", "layers", "l_max", "radial_size", "parity", "temperature")
 
 
 def learned_name(name: str) -> str:
