@@ -73,7 +73,7 @@ def test_names_of_training_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_command_without_files_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:
-    for verb, said in (("check", "Give the files"), ("refine", "Give a model"), ("train", "Give frames")):
+    for verb, said in (("check", "Give the FILES"), ("refine", "Give a model"), ("train", "Give frames")):
         assert main([verb]) == 2
         assert said in capsys.readouterr().err
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from pathlib import Path
 
@@ -64,9 +65,11 @@ def test_there_is_one_for_each_field() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_runs(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    begun = time.monotonic()
+    begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     notebook = executed(name, tmp_path)
-    print(f"{name}: {time.monotonic() - begun:.0f} s")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"{name}: {time.monotonic() - begun:.0f} s, of the processors {spent:.0f} s")
     if request.config.getoption("--update-docs"):
         nbformat.write(portable(notebook), FOLDER / f"{name}.ipynb")
     reports = {p.parent.name: p for p in tmp_path.glob("*/report.html")}

@@ -62,7 +62,7 @@ def check(files: tuple[Path, ...], **given: Any) -> int:
     """Read files, name every defect, compare them; change nothing."""
     files = (*files, *given["extra"])
     if not files:
-        raise click.UsageError("Give the files to check, e.g. consil check model.pdb data.mtz")
+        raise click.UsageError("Give the FILES to check, e.g. consil check model.pdb data.mtz")
     from consilience.jobs.check import check as check_files
 
     result = check_files(
