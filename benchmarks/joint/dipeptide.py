@@ -1,4 +1,4 @@
-"""Quantum chemistry of N-acetylalanine N-methylamide: frames for training, and conformers that are the truth of crystals.
+"""Quantum chemistry of N-acetylalanine N-methylamide: frames for training, and conformers for crystals of known truth.
 
 usage: python benchmarks/joint/dipeptide.py -o FOLDER [--starts N] [--pool N]      (needs tblite and NumPy only)
 
@@ -61,9 +61,7 @@ def built(phi: float, psi: float) -> np.ndarray:
             normal = np.cross(before, back)
             normal /= np.linalg.norm(normal)
             across = np.cross(normal, back)
-            x[i] = x[a] + length * (
-                -np.cos(t) * back + np.sin(t) * (np.cos(w) * across + np.sin(w) * normal)
-            )
+            x[i] = x[a] + length * (-np.cos(t) * back + np.sin(t) * (np.cos(w) * across + np.sin(w) * normal))
     return x
 
 
@@ -129,7 +127,9 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     rng, level = np.random.default_rng(args.seed), Level()
     pool = []
-    while len(pool) < args.pool:  # basins that alanine visits in proteins: beta, polyproline II, alpha (as C7 in vacuum)
+    while (
+        len(pool) < args.pool
+    ):  # basins that alanine visits in proteins: beta, polyproline II, alpha (as C7 in vacuum)
         phi, psi = rng.normal([-85.0, rng.choice([80.0, 150.0])], 20.0)
         x = relaxed(level, built(phi, psi), 120)
         pool.append(langevin(level, x, 100.0, 100, rng, 100)[-1][0])
