@@ -75,5 +75,6 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     diffraction = [example_path("crystal/start.pdb"), example_path("crystal/data.mtz")]
     with pytest.raises(InputError, match="goes with relaxation data"):
         refine(diffraction, options=RefineOptions(domains="A;B"), run=RunOptions(output=tmp_path / "out"))
-    with pytest.raises(InputError, match="not available"):
-        refine([*diffraction, given[1]], run=RunOptions(output=tmp_path / "out"))
+    joint = [*diffraction, given[1]]
+    with pytest.raises(InputError, match="goes with relaxation data alone"):
+        refine(joint, options=RefineOptions(all_atoms=True), run=RunOptions(output=tmp_path / "out"))

@@ -114,7 +114,7 @@ def check(files: tuple[Path, ...], **given: Any) -> int:
               help="Maximum likelihood or least squares.")  # fmt: skip
 @click.option("--source", type=click.Choice(["xray", "neutron", "electron"]), default=_DEFAULT["source"],
               show_default=True, help="Kind of radiation.")  # fmt: skip
-@click.option("--potential", type=click.Path(path_type=Path), metavar="DIR", help="Add the energy of a model.")
+@click.option("--potential", type=click.Path(path_type=Path), metavar="DIR", help="Add the energy of a trained model.")
 @click.option("--twin", is_flag=True, help="The crystal is twinned.")
 @click.option("--rigid-first", is_flag=True, help="Rigid-body cycles first.")
 @click.option("--jelly-body", "--jellybody", is_flag=True, help="Hold distances near their starting values.")
@@ -135,7 +135,10 @@ def check(files: tuple[Path, ...], **given: Any) -> int:
 @named_inputs
 @run_options
 def refine(inputs: tuple[Path, ...], **given: Any) -> int:
-    """Refine coordinates and B factors of a MODEL against diffraction DATA; orient its domains by relaxation DATA."""
+    """Refine a MODEL against diffraction DATA, with relaxation DATA and a potential where they are given.
+
+    Relaxation DATA alone orient its domains.
+    """
     files = [*inputs, *given["extra"]]
     if not files:
         raise click.UsageError("Give a model and its data, e.g. consil refine model.pdb data.mtz")

@@ -105,7 +105,7 @@ def _started(structure: Structure, **given: Any) -> PotentialEvidence:
 
 
 def _molecules(model: Any, structure: Structure, topology: Topology, path: Path) -> PotentialEvidence:
-    riding = topology.ride(structure.xyz)
+    riding, lacking = topology.hydrogens(structure.xyz)
     n = len(structure)
     number = np.array([gemmi.Element(str(e)).atomic_number for e in structure.element])
     edges = topology.bonded
@@ -114,13 +114,14 @@ def _molecules(model: Any, structure: Structure, topology: Topology, path: Path)
     known = np.isin(number, model.elements) & (structure.altloc == "")
     size = np.bincount(label, minlength=count) + np.bincount(label[riding.parent], minlength=count)
     good = (np.bincount(label[~known], minlength=count) == 0) & (size > 1)
+    good &= np.bincount(label[lacking], minlength=count) == 0
     if len(riding.parent) and 1 not in model.elements:
         good &= np.bincount(label[riding.parent], minlength=count) == 0
     if not good.any():
         found = ", ".join(sorted(set(map(str, structure.element))))
         expected = "a molecule of " + ", ".join(gemmi.Element(int(z)).name for z in model.elements)
         what = "the potential describes no molecule of this model"
-        fix = "a molecule counts where all its elements are known and none of its atoms has alternatives"
+        fix = "it needs known elements, no alternative atoms, and a dictionary that places all hydrogens (torsions)"
         raise InputError(what, f"{structure.source}, {path}", f"elements {found}", expected, fix)
     atoms, ridden = np.flatnonzero(good[label]), np.flatnonzero(good[label[riding.parent]])
     parent = riding.parent[ridden]

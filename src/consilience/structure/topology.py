@@ -68,6 +68,21 @@ class Topology:
         new = _riding(topo, number, atoms)
         return new if np.array_equal(new.parent, self.riding.parent) else self.riding
 
+    def hydrogens(self, xyz: np.ndarray) -> tuple[Riding, np.ndarray]:
+        """All hydrogens of the dictionaries at coordinates (n, 3) Å, those that rotate too; heavy atoms that lack some.
+
+        A dictionary without a torsion for a hydrogen that rotates does not say where it is.
+        """
+        every = gemmi.HydrogenChange.ReAddButWater
+        _st, topo, number, atoms = _prepare(self.structure.with_atoms(xyz=xyz), self.library, every)
+        lacking = {
+            number[a.serial]
+            for bond in topo.bonds
+            for a, b in (bond.atoms, bond.atoms[::-1])
+            if b.is_hydrogen() and b.occ == 0 and a.serial in number and a.occ > 0
+        }
+        return _riding(topo, number, atoms), np.array(sorted(lacking), int)
+
 
 def build_topology(structure: Structure, library: gemmi.MonLib) -> Topology:
     """Match a structure without hydrogens to a library. Raises InputError where gemmi finds no consistent match."""
@@ -82,13 +97,17 @@ def build_topology(structure: Structure, library: gemmi.MonLib) -> Topology:
     return Topology(structure, library, restraints, riding, nonbonded, bonded, angled)
 
 
-def _prepare(structure: Structure, library: gemmi.MonLib):
+def _prepare(
+    structure: Structure,
+    library: gemmi.MonLib,
+    hydrogens: gemmi.HydrogenChange = gemmi.HydrogenChange.ReAddKnown,
+):
     """gemmi's topology on a clone (it changes the structure in place), heavy-atom numbers by serial, and all atoms."""
     st = structure.hierarchy.clone()
     st.setup_entities()
     gemmi.add_automatic_links(st[0], st, library)
     try:
-        topo = gemmi.prepare_topology(st, library, 0, gemmi.HydrogenChange.ReAddKnown, warnings=None)
+        topo = gemmi.prepare_topology(st, library, 0, hydrogens, warnings=None)
     except RuntimeError as err:
         raise InputError(f"no restraints could be made: {err}", where=structure.source) from err
     atoms = [a for chain in st[0] for res in chain for a in res]

@@ -1,0 +1,72 @@
+"""Diffraction and relaxation in one refinement: what is decided and reported; shuffled rates are the control."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from consilience.core.errors import InputError
+from consilience.core.params import Block, Model
+from consilience.examples import example_path
+from consilience.jobs.joint_potential import potential_evidence
+from consilience.jobs.joint_relaxation import read_rates, relaxation_evidence
+from consilience.jobs.options import RefineOptions, RunOptions
+from consilience.jobs.refine import refine
+from consilience.jobs.refine_inputs import load_inputs
+from consilience.structure.read import read_structure
+
+RATES = example_path("relaxation/rates.csv")
+
+
+def shuffled(target: Path, seed: int = 0) -> Path:
+    """The rates of each residue given to another."""
+    lines = RATES.read_text().splitlines()
+    head, *rows = (line.split(",") for line in lines if not line.startswith("#"))
+    named = [i for i, h in enumerate(head) if h in ("residue", "name", "chain")]
+    order = np.random.default_rng(seed).permutation(len(rows))
+    mixed = [[r[i] if i in named else rows[j][i] for i in range(len(head))] for r, j in zip(rows, order, strict=True)]
+    target.write_text("\n".join(",".join(r) for r in [head, *mixed]) + "\n")
+    return target
+
+
+def informative(path: Path) -> tuple[bool, str, str]:
+    """Of rates at the true coordinates: whether they carry directions, why, and the shape of the tensor."""
+    structure = read_structure(example_path("crystal/true.pdb")).without_hydrogens()
+    options = RefineOptions()
+    told = relaxation_evidence(read_rates([path], structure, options), structure.xyz, options, 0)
+    model = Model.of(xyz=Block.of(structure.xyz), **told.blocks())
+    return *told.informative(model), told.shape
+
+
+def test_rates_carry_directions_and_shuffled_ones_do_not(tmp_path: Path) -> None:
+    good, why, shape = informative(RATES)
+    assert good and shape == "prolate", why
+    for seed in (0, 1):
+        bad, why, shape = informative(shuffled(tmp_path / f"{seed}.csv", seed))
+        assert not bad and ("isotropic" in why), (shape, why)
+
+
+def test_potential_of_nothing_in_the_model(tiny_model: Path) -> None:
+    """The built-in potential knows H, C and O; protein and sulfate have others."""
+    inputs = load_inputs([example_path("crystal/start.pdb"), example_path("crystal/data.mtz")], RefineOptions(), 0)
+    with pytest.raises(InputError, match="describes no molecule"):
+        potential_evidence(tiny_model, inputs.structure, inputs.topology)
+
+
+@pytest.mark.slow
+def test_joint_refinement(tmp_path: Path) -> None:
+    files = [example_path("crystal/start.pdb"), example_path("crystal/data.mtz"), RATES]
+    options = RefineOptions(d_min=3.0, cycles=4, adp="iso")
+    s = refine(files, options=options, run=RunOptions(output=tmp_path / "out")).summary
+    assert s["status"] == "ok" and s["gradients"]["max_rel_error"] < 1e-6
+    assert {"xray", "nmr", "geometry"} <= set(s["scores"])
+    assert s["scores"]["nmr"]["free"]["n"] > 10
+    assert {"none", "xray", "geometry", "nmr"} <= set(s["leave_one_out"])
+    for name, row in s["leave_one_out"].items():
+        assert name == "none" or row["words"].startswith(name)
+    assert s["leave_one_out"]["xray"]["r_free"] > s["leave_one_out"]["none"]["r_free"]
+    assert s["leave_one_out"]["geometry"]["rmsz"]["bond"] > 2 * s["leave_one_out"]["none"]["rmsz"]["bond"]
+    assert abs(s["tau_c_ns"] - 5.2) < 0.3 and 1.3 < s["diffusion"]["ratio"] < 1.9
+    assert "Leave one term out" in (tmp_path / "out" / "report.html").read_text()
