@@ -41,6 +41,7 @@ def peptide() -> app.Modeller:
         path = Path(place) / "heavy.pdb"
         heavy.write_pdb(str(path))
         found = app.PDBFile(str(path))
+    found.topology.setPeriodicBoxVectors(None)
     made = app.Modeller(found.topology, found.positions)
     made.addHydrogens(FIELD, pH=7.0)
     return made
