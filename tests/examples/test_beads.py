@@ -10,6 +10,7 @@ import pytest
 from consilience.coarse.meanforce import read_mean_forces
 from consilience.coarse.read_atoms import read_atoms
 from consilience.examples import example_path
+from consilience.jobs.bead_start import read_bead_start
 
 
 def test_files_are_small_and_sound() -> None:
@@ -21,15 +22,19 @@ def test_files_are_small_and_sound() -> None:
     names = frames.topology.residue_names
     assert {"GLY", "PRO", "TYR", "LYS", "ASP"} <= set(names) and len(names) == 9
     tied = frames.positions[:, frames.constraints[:, 0]] - frames.positions[:, frames.constraints[:, 1]]
-    assert len(tied[0]) == 60 and np.linalg.norm(tied, axis=-1).std(0).max() < 1e-3
+    hydrogens = sum(str(e).upper() == "H" for e in frames.topology.elements)
+    assert len(tied[0]) == hydrogens == 63 and np.linalg.norm(tied, axis=-1).std(0).max() < 1e-3
 
 
 def test_mean_forces_belong_to_the_frames() -> None:
     """CA are where the frames have them; a mean force moves and turns nothing as a whole, within its errors."""
     truth = read_mean_forces(example_path("beads/mean_forces.npz"))
     frames = read_atoms(example_path("beads/trajectory.npz"), example_path("beads/topology.pdb"))
+    start = read_bead_start(example_path("beads/topology.pdb"))
+    assert not start.findings and start.residues == tuple(frames.topology.residue_names)
     ca = np.flatnonzero(np.array(frames.topology.names) == "CA")
     assert truth.frame is not None
+    np.testing.assert_allclose(start.positions, frames.positions[0, ca], atol=2e-3)
     np.testing.assert_allclose(truth.positions, frames.positions[truth.frame][:, ca], atol=2e-3)
     arm = truth.positions - truth.positions.mean(1, keepdims=True)
     whole = truth.mean.sum(1), np.cross(arm, truth.mean).sum(1)

@@ -154,7 +154,7 @@ def test_an_interrupted_training_goes_on_bit_identically(
 
     wanted = options(model="allegro", epochs=4)
     train([files["a"]], options=wanted, run=run(tmp_path / "whole"))
-    assert "True" in (tmp_path / "whole" / "history.csv").read_text().splitlines()[-1]  # the last epoch is the best
+    assert "true" in (tmp_path / "whole" / "history.csv").read_text().splitlines()[-1]  # the last epoch is the best
     monkeypatch.setattr("consilience.potentials.bead_training.CHECKPOINT_EVERY", 0.0)
     spoken = job._Progress.__call__
 

@@ -41,6 +41,7 @@ def peptide() -> app.Modeller:
         path = Path(place) / "heavy.pdb"
         heavy.write_pdb(str(path))
         found = app.PDBFile(str(path))
+    found.topology.setPeriodicBoxVectors(None)
     made = app.Modeller(found.topology, found.positions)
     made.addHydrogens(FIELD, pH=7.0)
     return made
@@ -161,7 +162,7 @@ def main() -> None:
                   "units": np.array(json.dumps({"pos": "Å", "frc": "kcal/mol/Å"}))}  # fmt: skip
         np.savez_compressed(args.out / "trajectory.npz", **arrays)
         with open(args.out / "topology.pdb", "w") as out:
-            app.PDBFile.writeFile(made.topology, 0.1 * x[0], out)
+            app.PDBFile.writeFile(made.topology, x[0] * unit.angstrom, out)
     ca = np.array([a.index for a in made.topology.atoms() if a.name == "CA"])
     chosen = np.linspace(0, len(x) - 1, FROZEN).astype(int)
     truth = mean_forces(made, x[chosen], force_map(args.out), ca)

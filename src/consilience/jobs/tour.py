@@ -26,8 +26,9 @@ NEXT = (
     "consil coarsen run.npz:protein.pdb"
 )
 BEADS = (
-    "A trajectory that nothing was fitted to. Bead forces are noisy, as the atoms about the beads move: the exact mean "
-    "force would explain no more than the last row says. Mean forces were measured with the beads frozen, free of it."
+    "Scores on a trajectory that nothing was fitted to; a hybrid is a prior and a network. Bead forces are noisy, as "
+    "the atoms about the beads move: the exact mean force would explain no more than the last row says. Mean forces "
+    "were measured with the beads frozen, free of it."
 )
 
 

@@ -83,7 +83,7 @@ def _told(
         ("coarsen", "noise of bead forces, from the trajectories", floor, noise, UNIT, abs(floor / noise - 1) < 0.25),
         ("train", "explained variance of unseen bead forces", share, limit, "", share > 0.7 * limit),
         ("evaluate", "mean-force error of the prior", before, 0.0, UNIT, before < 0.6 * size),
-        ("evaluate", "mean-force error of prior and network", error, 0.0, UNIT, error < before + 0.2),
+        ("evaluate", "mean-force error of the hybrid", error, 0.0, UNIT, error < before + 0.2),
         ("train", "laws of the bead model that do not hold", failed, 0.0, "", failed == 0),
         ("simulate", "spread of CA-CA bonds", _spread(frames), _spread(beads.positions), "Å", ran["stable"]),
     )
@@ -99,14 +99,14 @@ def _spread(x: np.ndarray) -> float:
 def _table(prior: Any, hybrid: Any, before: float, error: float, limit: float, noise: float, ran: Any) -> Any:
     from consilience.report.page import Column, Table
 
-    head = ("", Column("explained variance", digits=3), Column("force error", UNIT, 2),
+    head = ("model", Column("explained variance", digits=3), Column("force error", UNIT, 2),
             Column("mean-force error", UNIT, 2), Column("dynamics"), Column("closest beads", "Å", 2))  # fmt: skip
     return Table(
         head,
         (
             ("prior", prior["explained_variance"], prior["force_rmse_kcal_A"], before, "", None),
-            ("prior and network", hybrid["explained_variance"], hybrid["force_rmse_kcal_A"], error,
+            ("hybrid", hybrid["explained_variance"], hybrid["force_rmse_kcal_A"], error,
              "stable" if ran["stable"] else "not stable", ran["min_distance"]),
-            ("the exact mean force", limit, noise, 0.0, "", None),
+            ("exact", limit, noise, 0.0, "", None),
         ),
     )  # fmt: skip
