@@ -1,6 +1,6 @@
 """Simulated 3 Å crystals of a dipeptide: restraints alone against restraints and a potential trained on its chemistry.
 
-usage: python benchmarks/joint/peptide_crystal.py POOL.npz MODEL -o FOLDER [--wrong MODEL] [--seeds N] [--cycles N]
+usage: python benchmarks/joint/peptide_crystal.py POOL.npz MODEL -o FOLDER [--wrong MODEL] [--weight X] [--seeds N]
 
 POOL.npz, and the frames that MODEL was trained on, are made by dipeptide.py. Each seed is another P 1 crystal of twelve
 conformers (snapshots at 100 K) in a cell of 18 Å; amplitudes by gemmi's direct sum with 15 % noise, which stands for
@@ -181,6 +181,7 @@ def main() -> None:
     parser.add_argument("--wrong", type=Path, help="a potential of another molecule")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--cycles", type=int, default=8)
+    parser.add_argument("--weight", type=float, help="of the potential, where it is used (default: with the geometry)")
     args = parser.parse_args()
     prepare_jax()
     pool, rows = np.load(args.pool), []
@@ -200,7 +201,8 @@ def main() -> None:
                 told = potential_evidence(model, inputs.structure, inputs.topology)
                 problem = replace(plain, evidence=(told,), fitted=None, _plans={})
                 verdict = on_trial(problem, "potential", main_stages(Joint(problem), 3, options), {}, lambda _: None)
-                weights, why = {} if verdict.used else {"potential": 0.0}, verdict.reason
+                given = {} if args.weight is None else {"potential": args.weight}
+                weights, why = given if verdict.used else {"potential": 0.0}, verdict.reason
             row = {"seed": seed, "run": name, "start_A": error_of(inputs.structure.xyz, true), "decision": why}
             rows.append({**row, **refined(problem, true, args.cycles, weights)})
             print(json.dumps(rows[-1], ensure_ascii=False), flush=True)

@@ -41,7 +41,7 @@ def waters(shift: float) -> tuple:
     potential = cast(potential, np.float64)
     x, group = np.concatenate([WATER, WATER + np.array([shift, 0.3, 0])]), np.repeat([0, 1], 3)
     energy = molecules(potential, np.tile([8, 1, 1], 2), group)
-    return term_of(energy, x, group, 4.0, np.array([1, 2, 4, 5]))
+    return term_of(energy, x, group, 4.0, np.array([2, 5]))
 
 
 def test_conformance_of_molecules() -> None:
@@ -61,7 +61,7 @@ def test_molecules_do_not_see_one_another() -> None:
     near, far = (float(t(m).value) for t, m in (waters(2.2), waters(40.0)))
     assert near == pytest.approx(far, abs=1e-9)
     alone, model = waters(40.0)
-    moved = model.with_values(xyz=np.asarray(model["xyz"]) + np.array([[0, 0, 0.1], [0, 0, 0]]))
+    moved = model.with_values(xyz=np.asarray(model["xyz"]) + np.repeat([[0, 0, 0.1], [0, 0, 0]], 2, axis=0))
     assert float(alone(moved).value) == pytest.approx(far, abs=1e-7)  # hydrogens ride along
 
 
@@ -75,4 +75,4 @@ def test_temperature_and_lists() -> None:
     assert np.all((index // 3 == np.arange(6)[:, None] // 3)[mask])
     grad = jax.grad(lambda raw: term(model.with_raw({"hydrogens": raw})).value)(model.raw(["hydrogens"])["hydrogens"])
     h = term.curvature(model)["hydrogens"]
-    assert h.shape == (12, 12) and np.linalg.eigvalsh(h.toarray()).min() > 0 and np.all(np.isfinite(grad))
+    assert h.shape == (6, 6) and np.linalg.eigvalsh(h.toarray()).min() > 0 and np.all(np.isfinite(grad))

@@ -28,6 +28,7 @@ from consilience.structure.atoms import Structure
 
 FEWEST = 12  # amides: a tensor, and something held out
 FLEXIBLE_NOE = 0.65
+NULLS = 25  # isotropic tensors that are tried
 STEER = 0.2  # of the residues: they decide whether the data are used
 CSA_ANGLE = 17.0  # degrees
 
@@ -75,13 +76,15 @@ class RelaxationEvidence:
         return Standing(scores["work"], scores["steer"], scores["free"], *halves)
 
     def informative(self, model: Model) -> tuple[bool, str]:
-        """Whether N-H directions explain steer residues better than isotropic tumbling of the same tau_c does."""
+        """Whether N-H directions explain steer residues better than isotropic tumbling fitted to work residues."""
         p, xyz, tensor = self.problem, np.asarray(model["xyz"]), np.asarray(model["diffusion"])
         if self.shape == "iso":
             return False, self.reason
-        flat = np.r_[np.full(3, tensor[:3].mean()), np.zeros(3)]
         rows = p.split.steer
-        own, null = (profile(p.term, xyz, t, self._seen, p.slow).chi2[rows] for t in (tensor, flat))
+        own = profile(p.term, xyz, tensor, self._seen, p.slow).chi2[rows]
+        sizes = tensor[:3].mean() * np.linspace(0.7, 1.3, NULLS)
+        flat = [profile(p.term, xyz, np.r_[d, d, d, 0, 0, 0], self._seen, p.slow).chi2 for d in sizes]
+        null = min(flat, key=lambda chi2: float(chi2[p.split.work].sum()))[rows]
         per = max(1, self._count("steer"))
         found = (
             f"chi2 per datum of steer residues {own.sum() / per:.2f}, with isotropic tumbling {null.sum() / per:.2f}"

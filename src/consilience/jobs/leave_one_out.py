@@ -15,6 +15,7 @@ from consilience.core.stages import Stage
 from consilience.jobs.refine_problem import Refinement, reflection_nats
 from consilience.jobs.refine_protocol import SOLVER, STEPS
 from consilience.jobs.trials import paired
+from consilience.xray.experiment import Fitted
 
 CYCLES = 3
 CLEAR = 2.0  # standard errors of the paired differences of free data
@@ -24,10 +25,11 @@ WORDS = {1: "helps", 0: "does nothing measurable for the others", -1: "hurts"}
 
 @dataclass(frozen=True)
 class Left:
-    """Scores after the refit without a term, and free nats (f,) of each kind of data."""
+    """Scores after the refit without a term, free nats (f,) of each kind of data, and the fit to diffraction."""
 
     scores: dict[str, Any]
     nats: Mapping[str, np.ndarray]
+    fitted: Fitted
 
 
 def leave_one_out(problem: Refinement, done: Fit, unused: Mapping[str, str]) -> dict[str, Any]:
@@ -49,7 +51,7 @@ def leave_one_out(problem: Refinement, done: Fit, unused: Mapping[str, str]) -> 
             table[name] = {**whole.scores, "gain": {}, "words": f"{name}: {unused[name]}"}
         elif name != "jelly" and weights[name] > 0:
             left = _refit(problem, done.model, done.state.carry, {**weights, name: 0.0}, active)
-            table[name] = _row(name, left, whole)
+            table[name] = _row(problem, name, left, whole)
     return table
 
 
@@ -82,11 +84,15 @@ def _refit(
             scores["chi2_free"] = standing.free["chi2"] / max(standing.free["n"], 1.0)
         if "energy_kT" in standing.work:
             scores["energy_kT"] = standing.work["energy_kT"]
-    return Left(scores, nats)
+    return Left(scores, nats, problem.fitted)
 
 
-def _row(name: str, left: Left, whole: Left) -> dict[str, Any]:
-    gain = {k: paired(left.nats[k], whole.nats[k]) for k in whole.nats}
+def _row(problem: Refinement, name: str, left: Left, whole: Left) -> dict[str, Any]:
+    nats = dict(left.nats)
+    if "xray" in nats:  # one error model for both: its own noise is larger than many a difference
+        c = problem.crystal
+        nats["xray"] = reflection_nats(c, left.fitted, c.reflections.free, whole.fitted)
+    gain = {k: paired(nats[k], whole.nats[k]) for k in whole.nats}
     return {**left.scores, "gain": gain, "words": in_words(name, gain, left.scores["rmsz"], whole.scores["rmsz"])}
 
 

@@ -269,10 +269,11 @@ def _aside(model: Model, names: Iterable[str]) -> Model:
     return model.with_raw({k: np.asarray(v) + 0.05 * rng.normal(size=np.shape(v)) for k, v in raw.items()})
 
 
-def reflection_nats(c: Crystal, fitted: Fitted, mask: np.ndarray) -> np.ndarray:
-    """-log likelihood (m,) of the chosen amplitudes, nats."""
-    fc = fitted.d[mask] * np.abs(fitted.f_model[mask])
-    return np.asarray(amplitude_nll(c.amplitude[mask], fc, fitted.variance[mask], c.centric[mask]))
+def reflection_nats(c: Crystal, fitted: Fitted, mask: np.ndarray, errors: Fitted | None = None) -> np.ndarray:
+    """-log likelihood (m,) of the chosen amplitudes, nats; with the error model of another fit, to compare the two."""
+    errors = errors or fitted
+    fc = errors.d[mask] * np.abs(fitted.f_model[mask])
+    return np.asarray(amplitude_nll(c.amplitude[mask], fc, errors.variance[mask], c.centric[mask]))
 
 
 def _mean_nll(c: Crystal, fitted: Fitted, mask: np.ndarray) -> float:

@@ -13,6 +13,7 @@ from consilience.core.params import Model
 from consilience.core.stages import Protocol
 from consilience.jobs.refine_problem import Refinement, reflection_nats
 from consilience.jobs.refine_protocol import steered_weights
+from consilience.xray.experiment import Fitted
 
 WORSE = -2.5  # standard errors of the paired differences: others are predicted worse
 OWN_WORSE = -1.0  # the same for what was held out of the evidence itself
@@ -21,10 +22,11 @@ STRAIN, STRAIN_MORE = 1.3, 0.2  # bond r.m.s.Z with over without, and what it ma
 
 @dataclass(frozen=True)
 class Seen:
-    """Steer nats (s,) of every kind of data, and bond r.m.s.Z, after a short refinement."""
+    """Steer nats (s,) of every kind of data, bond r.m.s.Z, and what was fitted, after a short refinement."""
 
     nats: Mapping[str, np.ndarray]
     bond: float
+    fitted: Fitted
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ def refined_briefly(problem: Refinement, protocol: Protocol, weights: Mapping[st
         replace(s, weights=replace(s.weights, fixed={**s.weights.fixed, **weights}), decide=False) for s in protocol
     )  # all stages count: the one of the best steer score would be the start where nothing is gained
     done = fit(problem.start(), {}, stages, prepare=problem.prepare, controller=steered_weights)
-    return Seen(steer_state(problem, done.model), float(done.state.scores["rmsz"].get("bond", 0.0)))
+    nats, bond = steer_state(problem, done.model), float(done.state.scores["rmsz"].get("bond", 0.0))
+    assert problem.fitted is not None
+    return Seen(nats, bond, problem.fitted)
 
 
 def on_trial(
@@ -75,7 +79,9 @@ def on_trial(
     """
     with_it = refined_briefly(problem, protocol, off)
     without = refined_briefly(problem, protocol, {**off, name: 0.0})
-    gains = {k: paired(without.nats[k], with_it.nats[k]) for k in without.nats}
+    c = problem.crystal
+    same = {**without.nats, "xray": reflection_nats(c, without.fitted, c.steer, with_it.fitted)}  # one error model
+    gains = {k: paired(same[k], with_it.nats[k]) for k in same}
     for kind, gain in gains.items():
         say(f"trial of {name}: steer data of {kind} {gain:+.1f} standard errors")
     return judged(name, gains, with_it.bond, without.bond)

@@ -43,12 +43,16 @@ class Molecules(eqx.Module):
 
 
 def molecules(potential: Potential, numbers: Any, molecule: Any) -> Molecules:
-    """Neutral molecules. Raises InputError for an element that the potential does not know."""
+    """Neutral molecules; energies of free atoms are left out, large constants that only cost digits.
+
+    Raises InputError for an element that the potential does not know.
+    """
     numbers, molecule = np.asarray(numbers, np.int32), np.asarray(molecule, np.int32)
     unknown = sorted(set(numbers.tolist()) - set(potential.species))
     if unknown:
         known = ", ".join(str(z) for z in potential.species)
         raise InputError("the model does not know an element", found=f"Z = {unknown}", expected=f"Z in {known}")
+    potential = eqx.tree_at(lambda p: p.offsets, potential, np.zeros_like(np.asarray(potential.offsets, float)))
     return Molecules(potential, numbers, molecule, np.zeros(int(molecule.max(initial=-1)) + 1))
 
 
