@@ -353,7 +353,7 @@ def test_wrong_usage(line: str, words: list[str], capsys: pytest.CaptureFixture[
     assert err.startswith("error: ") and all(w in err for w in words), err
 
 
-@pytest.mark.parametrize("option", ["--twin", "--ncs", "--potential=DIR", "--source=neutron"])
+@pytest.mark.parametrize("option", ["--twin", "--ncs", "--source=neutron"])
 def test_what_is_not_built_is_refused_by_name(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = ["refine", str(model(tmp_path)), str(data(tmp_path)), option, "-o", str(tmp_path / "out")]
     assert main(line) == 2
