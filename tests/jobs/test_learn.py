@@ -192,8 +192,8 @@ def test_errors_of_several_proteins_count_configurations() -> None:
     beads = some_beads(10)
     assert beads.forces is not None
     mean = MeanForces(beads.positions, beads.forces, np.full(beads.forces.shape, 0.01), None, 300.0)
-    half = MeanForces(*(a[:5] for a in (mean.positions, mean.mean, mean.error)), None, 300.0)
-    other = MeanForces(*(a[5:] for a in (mean.positions, mean.mean, mean.error)), None, 300.0)
+    half = replace(mean, positions=mean.positions[:5], mean=mean.mean[:5], error=mean.error[:5])
+    other = replace(mean, positions=mean.positions[5:], mean=mean.mean[5:], error=mean.error[5:])
     f = beads.forces + 0.3
     both = pooled_error([(f[:5], half), (f[5:], other)])
     assert both == mean_force_error(f, mean) and both.raw == pytest.approx(0.3)
