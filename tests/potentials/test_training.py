@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from consilience.core.errors import RunError
+from consilience.core.pace import Pace
 from consilience.frames.frames import Frames
 from consilience.potentials import training
 from consilience.potentials.build import Architecture, build
@@ -110,7 +111,7 @@ def test_an_interrupted_training_resumes_bit_by_bit(tmp_path: Path, stop: int) -
 def test_time_ends_a_training_before_its_epochs_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock by which every epoch takes a tenth of a second, and 1.2 s in all."""
     ticks = count(1)
-    monkeypatch.setattr(training._Clock, "elapsed", lambda self, carry: 0.1 * next(ticks))
+    monkeypatch.setattr(Pace, "elapsed", lambda self, carry: 0.1 * next(ticks))
     done = run(replace(QUICK, epochs=10_000, minutes=0.02))
     assert len(done.fit.history) - 1 == 11
     assert done.fit.history[-1]["stage"] == 10

@@ -25,12 +25,16 @@ class Pace:
         kept = {**carry, "epoch": np.asarray(epoch)}
         done, width = epoch / self.epochs, 1.0 / self.epochs
         if self.minutes is not None:
-            if self.before is None:
-                self.before = float(carry.get("elapsed", np.asarray(0.0)))
-            elapsed = self.before + time.monotonic() - self.began
+            elapsed = self.elapsed(carry)
             share = elapsed / (60.0 * self.minutes)
             last = share - float(carry[PROGRESS][0]) if epoch else 0.0
             done, width = max(done, share), max(width, min(last, LONGEST))
             kept["elapsed"] = np.asarray(elapsed)
         kept[PROGRESS] = np.asarray([done, width])
         return kept, done >= 1.0 - 0.5 * width
+
+    def elapsed(self, carry: Carry) -> float:
+        """Seconds of the whole run so far."""
+        if self.before is None:
+            self.before = float(carry.get("elapsed", np.asarray(0.0)))
+        return self.before + time.monotonic() - self.began
