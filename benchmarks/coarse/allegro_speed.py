@@ -32,7 +32,7 @@ def chain(n: int, seed: int = 0) -> np.ndarray:
         for _ in range(200):
             step = rng.normal(size=3)
             new = x[-1] + 3.8 * step / np.linalg.norm(step)
-            far = np.linalg.norm(np.array(x[:-1]) - new, axis=1).min(initial=9.0) > 4.5
+            far = np.linalg.norm(np.reshape(x[:-1], (-1, 3)) - new, axis=1).min(initial=9.0) > 4.5
             if far and np.linalg.norm(new) < radius:
                 x.append(new)
                 break

@@ -28,7 +28,7 @@ def build(l_max: int, layers: int, types: list[str], cutoff: float) -> torch.nn.
         r_max=cutoff,
         radial_chemical_embed={"_target_": "allegro.nn.TwoBodyBesselScalarEmbed", "num_bessels": 8},
         l_max=l_max,
-        parity_setting="o3_restricted",
+        parity=False,
         num_layers=layers,
         num_scalar_features=64,
         num_tensor_features=16,

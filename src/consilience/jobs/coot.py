@@ -17,8 +17,8 @@ from consilience.report.page import Row
 PEAK = 5.0  # sigma of the difference map
 NEAR = 6.0  # Å: a peak farther from every atom is not a place to build
 MOST = 100  # places of each kind
-_SCRIPT = """# What to look at first: coot --pdb refined.pdb --auto refined.mtz --script coot.py
-places = {places}
+_TITLE = '"""What to look at first: coot --pdb refined.pdb --auto refined.mtz --script coot.py."""\n\n'
+_SCRIPT = """places = {places}
 try:
     from coot_gui import interesting_things_gui  # Coot 1
 except ImportError:
@@ -39,7 +39,7 @@ def write_coot(path: Path, result: Refined) -> None:
     places = [*residue_places(result), *peak_places(result.maps[1], result.structure.hierarchy)]
     lines = "".join(f"    [{_quoted(p.label)}, {', '.join(f'{x:.2f}' for x in p.xyz)}],\n" for p in places)
     title = _quoted(f"{len(places)} places to look at")
-    write_atomic(path, _SCRIPT.format(places=f"[\n{lines}]" if lines else "[]", title=title))
+    write_atomic(path, _TITLE + _SCRIPT.format(places=f"[\n{lines}]" if lines else "[]", title=title))
 
 
 def residue_places(result: Refined) -> list[Place]:
