@@ -239,9 +239,9 @@ def test_mean_forces_do_not_depend_on_the_map(peptide: tuple[Path, Path], tmp_pa
     rms = float(np.sqrt(np.mean(one.beads.forces**2)))
     assert 0.02 < rms < 1.0 and np.all(one.error > 0) and np.all(one.noise > np.sqrt(np.mean(one.error**2)))
     z = (one.beads.forces[0] - two.beads.forces[0]) / np.hypot(one.error[0], two.error[0])
-    assert np.sqrt(np.mean(z**2)) < 3.0
+    assert np.sqrt(np.mean(z**2)) < 5.0
     back = (one.beads.forces[1] @ turn.T - one.beads.forces[0]) / np.hypot(one.error[0], one.error[1]).mean()
-    assert np.sqrt(np.mean(back**2)) < 3.0
+    assert np.sqrt(np.mean(back**2)) < 5.0
     signs = Handedness(frames.topology)(frames.positions[0].astype(float))
     assert len(signs) == 3 + 3 and np.array_equal(signs[:3], np.full(3, signs[0])) and np.all(signs[3:] < 0)
     mirrored = Handedness(frames.topology)(frames.positions[0] * np.array([-1.0, 1.0, 1.0]))
