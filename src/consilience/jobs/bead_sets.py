@@ -12,6 +12,7 @@ from consilience.coarse.beads import Beads
 from consilience.coarse.read import read_beads
 from consilience.core.errors import Finding, InputError, clean
 from consilience.jobs.options import TrainOptions
+from consilience.jobs.train_data import share_of
 from consilience.potentials.bead_batch import Sample
 from consilience.potentials.beads import Chains, chains_of
 
@@ -58,7 +59,7 @@ def load_bead_sets(files: Sequence[str | Path], options: TrainOptions, stride: i
             paths.append(Path(options.free))
         else:
             proteins, free = _set_aside(proteins, options.free)
-    share = _share(options.valid)
+    share = share_of(options.valid)
     if share is None:
         steer = read(options.valid)
         paths.append(Path(options.valid))
@@ -160,18 +161,6 @@ def in_order(beads: Beads) -> Beads:
         forces=None if beads.forces is None else beads.forces[:, order],
         weights=None if beads.weights is None else beads.weights[order],
     )
-
-
-def _share(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        if Path(text).exists():
-            return None
-        raise InputError("--valid is neither a share nor a file", found=clean(text), expected="e.g. 0.05") from None
-    if not 0.0 < value < 0.9:
-        raise InputError("--valid is out of range", found=clean(text), expected="between 0 and 0.9, or a file")
-    return value
 
 
 def _set_aside(proteins: list[Beads], names: str) -> tuple[list[Beads], list[Beads]]:

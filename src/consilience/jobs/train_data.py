@@ -42,7 +42,7 @@ def load_training(files: Sequence[str | Path], options: TrainOptions, weights: M
             paths.append(Path(options.free))
         else:
             frames, free = _labelled(frames, options.free)
-    valid = _fraction(options.valid)
+    valid = share_of(options.valid)
     if valid is None:
         steer = _with_charge(read_frames(options.valid, keys=keys, units=units), options.charge)
         findings += steer.findings
@@ -80,7 +80,7 @@ def _channels(work: Frames, weights: Mapping[str, float]) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-def _fraction(text: str) -> float | None:
+def share_of(text: str) -> float | None:
     """A share of the frames, or None for a file. Raises InputError."""
     try:
         value = float(text)
@@ -88,8 +88,8 @@ def _fraction(text: str) -> float | None:
         if Path(text).exists():
             return None
         raise InputError("--valid is neither a share nor a file", found=clean(text), expected="e.g. 0.05") from None
-    if not 0.0 < value < 1.0:
-        raise InputError("--valid is out of range", found=clean(text), expected="between 0 and 1, or a file")
+    if not 0.0 < value < 0.9:
+        raise InputError("--valid is out of range", found=clean(text), expected="between 0 and 0.9, or a file")
     return value
 
 
