@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from consilience.examples import example_path
-from consilience.jobs.options import RefineOptions
-from consilience.jobs.refine_inputs import load_inputs
-from consilience.jobs.refine_problem import Refinement
+from consilience.jobs.common.options import RefineOptions
+from consilience.jobs.refine.inputs import load_inputs
+from consilience.jobs.refine.problem import Refinement
 from consilience.xray.experiment import Crystal
 from consilience.xray.french_wilson import amplitudes
 

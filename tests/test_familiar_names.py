@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def called(monkeypatch: pytest.MonkeyPatch, job: str, *argv: str) -> tuple[tuple
         raise Called
 
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")  # --device writes it
-    module = __import__(f"consilience.jobs.{job}", fromlist=[job])
+    module = import_module(f"consilience.jobs.{job}.job")
     monkeypatch.setattr(module, job, instead)
     assert main([job, *argv]) == 1 and len(seen) == 3
     return seen[0], seen[1], seen[2]

@@ -22,14 +22,14 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import t as student
 
 from consilience.core.fit import fit
-from consilience.jobs.joint_potential import potential_evidence
-from consilience.jobs.options import RefineOptions
-from consilience.jobs.refine_inputs import load_inputs
-from consilience.jobs.refine_joint import Joint, main_stages
-from consilience.jobs.refine_problem import Refinement
-from consilience.jobs.refine_protocol import refinement_protocol, steered_weights
-from consilience.jobs.runtime import prepare_jax
-from consilience.jobs.trials import on_trial
+from consilience.jobs.common.options import RefineOptions
+from consilience.jobs.common.runtime import prepare_jax
+from consilience.jobs.joint.potential import potential_evidence
+from consilience.jobs.joint.trials import on_trial
+from consilience.jobs.refine.inputs import load_inputs
+from consilience.jobs.refine.joint import Joint, main_stages
+from consilience.jobs.refine.problem import Refinement
+from consilience.jobs.refine.protocol import refinement_protocol, steered_weights
 from consilience.xray.experiment import Crystal
 from consilience.xray.french_wilson import amplitudes
 

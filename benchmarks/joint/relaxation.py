@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from consilience.examples import example_path
-from consilience.jobs.options import RefineOptions, RunOptions
-from consilience.jobs.refine import refine
+from consilience.jobs.common.options import RefineOptions, RunOptions
+from consilience.jobs.refine.job import refine
 from consilience.structure.read import read_structure
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from consilience.jobs.domains import find_bodies
-from consilience.jobs.orientation import Domains, Orientation, Split, angle_of, orient
-from consilience.jobs.runtime import prepare_jax
+from consilience.jobs.common.runtime import prepare_jax
+from consilience.jobs.orient.domains import find_bodies
+from consilience.jobs.orient.orientation import Domains, Orientation, Split, angle_of, orient
 from consilience.nmr.amides import amide_atoms
 from consilience.nmr.data import KINDS, RelaxationData
 from consilience.nmr.tumbling import Shape

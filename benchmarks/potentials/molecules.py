@@ -35,8 +35,8 @@ def trained(name: str, folder: Path, args: argparse.Namespace) -> tuple[Any, dic
     """A model trained on the first frames and its scores on the others."""
     from consilience.frames.read import read_frames
     from consilience.frames.write import write_npz
-    from consilience.jobs.options import RunOptions, TrainOptions
-    from consilience.jobs.train import train
+    from consilience.jobs.common.options import RunOptions, TrainOptions
+    from consilience.jobs.train.job import train
 
     known = read_frames(DATA / "qm" / name / f"{name}_mp2.npz")
     parts = {"train": np.arange(FRAMES[name]), "unseen": np.arange(FRAMES[name], len(known))}
@@ -56,9 +56,9 @@ def trained(name: str, folder: Path, args: argparse.Namespace) -> tuple[Any, dic
 
 def vibrations(name: str, folder: Path) -> dict[str, Any]:
     """Largest differences from quantum chemistry: frequencies, cm^-1, and intensities over that of the strongest."""
-    from consilience.jobs.dynamics_options import SpectrumOptions
-    from consilience.jobs.options import RunOptions
-    from consilience.jobs.spectrum import spectrum
+    from consilience.jobs.common.dynamics_options import SpectrumOptions
+    from consilience.jobs.common.options import RunOptions
+    from consilience.jobs.spectrum.job import spectrum
 
     reference = DATA / "qm" / name / f"{name}_mp2_harmonic.json"
     files = [folder / f"{name}-train" / "model", folder / f"{name}-unseen.npz"]

@@ -8,10 +8,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from consilience.jobs.coarsen_options import CoarsenOptions
-from consilience.jobs.dynamics_options import ExportOptions, OptimizeOptions, SimulateOptions, SpectrumOptions
-from consilience.jobs.learn_options import LearnOptions
-from consilience.jobs.options import (
+from consilience.jobs.coarsen.options import CoarsenOptions
+from consilience.jobs.common.dynamics_options import ExportOptions, OptimizeOptions, SimulateOptions, SpectrumOptions
+from consilience.jobs.common.options import (
     FrameOptions,
     RefineOptions,
     RelaxationOptions,
@@ -20,21 +19,22 @@ from consilience.jobs.options import (
     residue_numbers,
     user_weights,
 )
+from consilience.jobs.learn.options import LearnOptions
 
 if TYPE_CHECKING:
-    from consilience.jobs.check import CheckResult
-    from consilience.jobs.coarsen import CoarsenResult
-    from consilience.jobs.evaluate import EvaluateResult
-    from consilience.jobs.export import ExportResult
-    from consilience.jobs.learn import LearnResult
-    from consilience.jobs.optimize import OptimizeResult
-    from consilience.jobs.predict import PredictResult
-    from consilience.jobs.refine import RefineResult
-    from consilience.jobs.relaxation import RelaxationResult
-    from consilience.jobs.simulate import SimulateResult
-    from consilience.jobs.spectrum import SpectrumResult
-    from consilience.jobs.tour import TourResult
-    from consilience.jobs.train import TrainResult
+    from consilience.jobs.check.job import CheckResult
+    from consilience.jobs.coarsen.job import CoarsenResult
+    from consilience.jobs.evaluate.job import EvaluateResult
+    from consilience.jobs.evaluate.predict import PredictResult
+    from consilience.jobs.export.job import ExportResult
+    from consilience.jobs.learn.job import LearnResult
+    from consilience.jobs.optimize.job import OptimizeResult
+    from consilience.jobs.refine.job import RefineResult
+    from consilience.jobs.relaxation.job import RelaxationResult
+    from consilience.jobs.simulate.job import SimulateResult
+    from consilience.jobs.spectrum.job import SpectrumResult
+    from consilience.jobs.tour.job import TourResult
+    from consilience.jobs.train.job import TrainResult
 
 PathLike = str | Path
 
@@ -54,7 +54,7 @@ def refine(
     cycles=10, blocks="alternate", d_min=1.8, weight={"geometry": 2.0}, ligand="lig.cif" (fields of `RefineOptions`).
     `say` takes progress lines (e.g. print). Raises InputError, RunError; TypeError for an unknown option.
     """
-    from consilience.jobs.refine import refine as job
+    from consilience.jobs.refine.job import refine as job
 
     run = _run(output, seed, overwrite, resume, say)
     return job(files, options=_refine_options(options), run=run)
@@ -75,7 +75,7 @@ def relaxation(
     e.g. diffusion="axial", models="m1..m5", montecarlo=500, without="etaxy" (fields of `RelaxationOptions`). The
     result's `analysis` has all arrays. Raises InputError, RunError; TypeError for an unknown option.
     """
-    from consilience.jobs.relaxation import relaxation as job
+    from consilience.jobs.relaxation.job import relaxation as job
 
     given = dict(options)
     if given.get("tensor") is not None:
@@ -99,7 +99,7 @@ def check(
     keys: dict[str, str] | None = None,
 ) -> CheckResult:
     """Read files, name every defect, compare them; change nothing; `consil check`."""
-    from consilience.jobs.check import check as job
+    from consilience.jobs.check.job import check as job
 
     dictionaries = _several(ligand)
     return job(
@@ -129,7 +129,7 @@ def coarsen(
     forces="basic", map="beads.yaml", force_map="map.json" (fields of `CoarsenOptions`). The result has `proteins`, the
     beads as arrays in eV and Å. Raises InputError, RunError; TypeError for an unknown option.
     """
-    from consilience.jobs.coarsen import coarsen as job
+    from consilience.jobs.coarsen.job import coarsen as job
 
     _known("coarsen", options, [f.name for f in fields(CoarsenOptions)])
     given: dict[str, Any] = {k: v if k not in ("topology", "force_map") or v is None else Path(v)
@@ -155,7 +155,7 @@ def train(
     settings=("learning_rate=5e-4",) (fields of `TrainOptions`). The result's `model` has the potentials. Raises
     InputError, RunError; TypeError for an unknown option.
     """
-    from consilience.jobs.train import train as job
+    from consilience.jobs.train.job import train as job
 
     given: dict[str, Any] = {k: str(v) if k in ("valid", "free") and v is not None else v for k, v in options.items()}
     if given.get("config") is not None:
@@ -181,7 +181,7 @@ def learn(
     command with underscores, e.g. rounds=2, frames=20, ps=20.0 (fields of `LearnOptions`). Raises InputError, RunError;
     TypeError for an unknown option.
     """
-    from consilience.jobs.learn import learn as job
+    from consilience.jobs.learn.job import learn as job
 
     _known("learn", options, [f.name for f in fields(LearnOptions)])
     given: dict[str, Any] = {
@@ -201,7 +201,7 @@ def evaluate(
     keys: dict[str, str] | None = None,
 ) -> EvaluateResult:
     """Score a model on frames it has not seen; `consil evaluate`. Raises InputError."""
-    from consilience.jobs.evaluate import evaluate as job
+    from consilience.jobs.evaluate.job import evaluate as job
 
     frames = FrameOptions(dict(keys or {}), units)
     return job(model, files, frames=frames, run=_run(output, seed, overwrite, False, say))
@@ -222,7 +222,7 @@ def predict(
 
     The result's `frames` have them. Raises InputError.
     """
-    from consilience.jobs.predict import predict as job
+    from consilience.jobs.evaluate.predict import predict as job
 
     frames = FrameOptions(dict(keys or {}), units)
     return job(model, files, form=form, frames=frames, run=_run(output, seed, overwrite, False, say))
@@ -245,7 +245,7 @@ def simulate(
     `SimulateOptions`). The result's `observables` has the columns of observables.csv as arrays. An unstable run has
     summary["stable"] False. Raises InputError, RunError; TypeError for an unknown option.
     """
-    from consilience.jobs.simulate import simulate as job
+    from consilience.jobs.simulate.job import simulate as job
 
     _known("simulate", options, [f.name for f in fields(SimulateOptions)])
     return job((model, start), options=SimulateOptions(**options), run=_run(output, seed, overwrite, resume, say))
@@ -267,7 +267,7 @@ def optimize(
     `options`: those of the command with underscores, e.g. fmax=1e-5 (fields of `OptimizeOptions`). The result has
     `positions` (n, 3) Å, `path` and `energies`. Raises InputError, RunError; TypeError for an unknown option.
     """
-    from consilience.jobs.optimize import optimize as job
+    from consilience.jobs.optimize.job import optimize as job
 
     _known("optimize", options, [f.name for f in fields(OptimizeOptions)])
     return job((model, start), options=OptimizeOptions(**options), run=_run(output, seed, overwrite, resume, say))
@@ -290,7 +290,7 @@ def spectrum(
     `SpectrumOptions`). The result has `vibrations` and `dynamic`. Raises InputError, RunError; TypeError for an unknown
     option.
     """
-    from consilience.jobs.spectrum import spectrum as job
+    from consilience.jobs.spectrum.job import spectrum as job
 
     options = {k: Path(v) if k in ("trajectory", "reference") and v is not None else v for k, v in options.items()}
     _known("spectrum", options, [f.name for f in fields(SpectrumOptions)])
@@ -313,7 +313,7 @@ def export(
     `options`: to="ase", "openmm" or "lammps" (beads), charge, temperature, precision (fields of
     `ExportOptions`). Raises InputError, RunError; TypeError for an unknown option.
     """
-    from consilience.jobs.export import export as job
+    from consilience.jobs.export.job import export as job
 
     _known("export", options, [f.name for f in fields(ExportOptions)])
     return job(
@@ -336,7 +336,7 @@ def fit(
 
     Returns the result of that command, or of a refinement. seed: 0 takes that of the file. Raises InputError, RunError.
     """
-    from consilience.jobs.fit_job import fit as run_job
+    from consilience.jobs.fit.job import fit as run_job
 
     return run_job(job, run=_run(output, seed, overwrite, resume, say))
 
@@ -349,7 +349,7 @@ def tour(
     say: Callable[[str], None] | None = None,
 ) -> TourResult:
     """All jobs on built-in examples, every result beside its known truth; `consil tour`."""
-    from consilience.jobs.tour import tour as job
+    from consilience.jobs.tour.job import tour as job
 
     return job(run=_run(output, seed, overwrite, False, say))
 

@@ -10,7 +10,7 @@ import pytest
 from consilience.coarse.meanforce import read_mean_forces
 from consilience.coarse.read_atoms import read_atoms
 from consilience.examples import example_path
-from consilience.jobs.bead_start import read_bead_start
+from consilience.jobs.common.bead_start import read_bead_start
 
 
 def test_files_are_small_and_sound() -> None:

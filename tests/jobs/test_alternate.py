@@ -16,9 +16,9 @@ from consilience.core.objective import Objective
 from consilience.core.params import Model
 from consilience.core.stages import Stage
 from consilience.core.terms import Score
-from consilience.jobs.options import RefineOptions
-from consilience.jobs.refine_problem import Refinement
-from consilience.jobs.refine_protocol import refinement_protocol, steered_weights
+from consilience.jobs.common.options import RefineOptions
+from consilience.jobs.refine.problem import Refinement
+from consilience.jobs.refine.protocol import refinement_protocol, steered_weights
 
 from ..problems import built_in, refinement
 

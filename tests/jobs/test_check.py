@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from consilience.cli import main
 from consilience.core.errors import InputError, RunError
 from consilience.files import read_bytes, recognise
-from consilience.jobs.check import check
-from consilience.jobs.config import load_config
+from consilience.jobs.check.job import check
+from consilience.jobs.common.config import load_config
 from consilience.structure import ccd
 
 BACKBONE = (("N", 0.0, 0.0), ("CA", 1.46, 0.0), ("C", 2.0, 1.42), ("O", 1.25, 2.39))
@@ -285,9 +285,9 @@ class Job:
 
 def install(monkeypatch: pytest.MonkeyPatch, outcome: object) -> Job:
     job = Job(outcome)
-    module = types.ModuleType("consilience.jobs.refine")
+    module = types.ModuleType("consilience.jobs.refine.job")
     module.refine = job  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "consilience.jobs.refine", module)
+    monkeypatch.setitem(sys.modules, "consilience.jobs.refine.job", module)
     return job
 
 

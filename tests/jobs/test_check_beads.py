@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from consilience.cli import main
-from consilience.jobs.check import check
+from consilience.jobs.check.job import check
 
 GOOD = """
 data: {train: beads.npz, val_fraction: 0.1, seed: 1}

@@ -14,9 +14,9 @@ import pytest
 from consilience.cli import main
 from consilience.coarse.read import read_beads
 from consilience.core.errors import InputError
-from consilience.jobs.coarsen import coarsen
-from consilience.jobs.coarsen_options import CoarsenOptions, pairs_of
-from consilience.jobs.options import RunOptions
+from consilience.jobs.coarsen.job import coarsen
+from consilience.jobs.coarsen.options import CoarsenOptions, pairs_of
+from consilience.jobs.common.options import RunOptions
 from consilience.units import KCAL_MOL
 
 

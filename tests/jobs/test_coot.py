@@ -12,7 +12,7 @@ import gemmi
 import numpy as np
 import pytest
 
-from consilience.jobs.coot import peak_places, write_coot
+from consilience.jobs.refine.coot import peak_places, write_coot
 from consilience.structure.atoms import Structure
 from consilience.structure.read import read_structure
 

@@ -12,8 +12,8 @@ import pytest
 
 from consilience.cli import main
 from consilience.core.errors import InputError
-from consilience.jobs.evaluate import evaluate
-from consilience.jobs.options import RunOptions
+from consilience.jobs.common.options import RunOptions
+from consilience.jobs.evaluate.job import evaluate
 from consilience.md.trajectory import DCDWriter
 from consilience.potentials.bead_model import BeadModel, NetworkShape, save_beads
 from consilience.potentials.prior import empty_prior, walls
@@ -89,8 +89,8 @@ def test_members_and_the_gain_over_the_prior(place: Path) -> None:
 
 def test_structure_against_a_reference(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model's own dynamics, or frames that are given: alike where the energy is, not where it is not."""
-    monkeypatch.setattr("consilience.jobs.evaluate_beads.OWN_STEPS", 4000)
-    monkeypatch.setattr("consilience.jobs.evaluate_beads.OWN_EVERY", 20)
+    monkeypatch.setattr("consilience.jobs.evaluate.beads.OWN_STEPS", 4000)
+    monkeypatch.setattr("consilience.jobs.evaluate.beads.OWN_EVERY", 20)
     reference = place / "beads.npz"
     own = scored(place, "true", "mean.npz", reference=reference)["js_divergence"]
     other = scored(place, "empty", "mean.npz", reference=reference)["js_divergence"]

@@ -23,8 +23,8 @@ from consilience.coarse.beads import Beads
 from consilience.coarse.write import write_beads
 from consilience.core.errors import InputError
 from consilience.engines.lammps import build
-from consilience.jobs import lammps_terms
-from consilience.jobs.bead_start import read_bead_start
+from consilience.jobs.common.bead_start import read_bead_start
+from consilience.jobs.export import lammps_terms
 from consilience.potentials.bead_model import BeadModel, NetworkShape, save_beads
 from consilience.potentials.prior import PairTable, Table, empty_prior, walls
 
@@ -122,7 +122,7 @@ def test_numbers_that_differ_fail_the_test(model: Path, start: Path, tmp_path: P
         return replace(terms, bonds=(replace(bond, values=bond.values * [1.0, 1.00001]),))
 
     monkeypatch.setenv("CXXFLAGS", "-O0")
-    monkeypatch.setattr("consilience.jobs.export_lammps.classical_terms", wrong)
+    monkeypatch.setattr("consilience.jobs.export.lammps.classical_terms", wrong)
     run = con.export(prior, start, to="lammps", output=tmp_path / "run")
     assert run.summary["status"] == "checks_failed" and run.summary["max_relative_force_difference"] > 1e-6
     assert not (run.folder / "network").exists()

@@ -9,12 +9,12 @@ import pytest
 
 from consilience.core.errors import InputError
 from consilience.examples import example_path
-from consilience.jobs.fit_job import RUNS, fit
-from consilience.jobs.job_file import options_of
-from consilience.jobs.mixture import read_mixture
-from consilience.jobs.options import RefineOptions, RunOptions, TrainOptions
-from consilience.jobs.refine import refine
-from consilience.jobs.refine_protocol import listed_stages
+from consilience.jobs.common.options import RefineOptions, RunOptions, TrainOptions
+from consilience.jobs.fit.job import RUNS, fit
+from consilience.jobs.fit.job_file import options_of
+from consilience.jobs.fit.mixture import read_mixture
+from consilience.jobs.refine.job import refine
+from consilience.jobs.refine.protocol import listed_stages
 
 MIXTURE = """
 schema_version: 1
@@ -30,7 +30,7 @@ output: {directory: out}
 
 
 def mixture(folder: Path, text: str = MIXTURE):
-    from consilience.jobs.config import load_config
+    from consilience.jobs.common.config import load_config
 
     (folder / "job.yaml").write_text(text)
     return read_mixture(load_config(folder / "job.yaml"), folder / "job.yaml")
@@ -49,7 +49,7 @@ def test_a_mixture_is_read(tmp_path: Path) -> None:
         listed_stages(m.stages, None, ["xyz"])
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "job.yaml").write_text(m.as_yaml(tmp_path / "there"))
-    from consilience.jobs.config import load_config
+    from consilience.jobs.common.config import load_config
 
     again = read_mixture(load_config(tmp_path / "there" / "job.yaml"), tmp_path / "there" / "job.yaml")
     assert again.model.resolve() == m.model.resolve() and again.options == m.options and again.stages == m.stages

@@ -10,11 +10,11 @@ import pytest
 from consilience.core.errors import InputError
 from consilience.core.params import Block, Model
 from consilience.examples import example_path
-from consilience.jobs.joint_potential import potential_evidence
-from consilience.jobs.joint_relaxation import read_rates, relaxation_evidence
-from consilience.jobs.options import RefineOptions, RunOptions
-from consilience.jobs.refine import refine
-from consilience.jobs.refine_inputs import load_inputs
+from consilience.jobs.common.options import RefineOptions, RunOptions
+from consilience.jobs.joint.potential import potential_evidence
+from consilience.jobs.joint.relaxation import read_rates, relaxation_evidence
+from consilience.jobs.refine.inputs import load_inputs
+from consilience.jobs.refine.job import refine
 from consilience.structure.read import read_structure
 
 RATES = example_path("relaxation/rates.csv")

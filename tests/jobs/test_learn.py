@@ -21,10 +21,10 @@ from consilience.coarse.meanforce import MeanForces, mean_force_error, pooled_er
 from consilience.coarse.read import read_beads
 from consilience.coarse.read_atoms import read_atoms
 from consilience.coarse.write import write_beads
-from consilience.jobs.bead_sets import LEARNED, split_in_time
-from consilience.jobs.learn_options import FORCE_FIELD, LearnOptions
-from consilience.jobs.learn_pick import Explored, disagreement, explore, pick, sound
-from consilience.jobs.learn_train import learned_name, precision_weights, read_labelled, train_options, write_labelled
+from consilience.jobs.learn.options import FORCE_FIELD, LearnOptions
+from consilience.jobs.learn.pick import Explored, disagreement, explore, pick, sound
+from consilience.jobs.learn.train import learned_name, precision_weights, read_labelled, train_options, write_labelled
+from consilience.jobs.train_beads.sets import LEARNED, split_in_time
 from consilience.potentials.bead_model import BeadModel, NetworkShape, save_beads
 from consilience.potentials.prior import empty_prior, walls
 
@@ -157,7 +157,7 @@ def test_exploring_disagrees_as_the_forces_do() -> None:
     found = explore(model, beads, steps=40, dt=1.0, replicas=2, seed=1)
     assert found.n_frames == 160 and 0 < len(found.beads) == len(found.disagreement)
     assert found.beads.forces is None and np.ptp(found.beads.positions, axis=0).max() > 0.05
-    from consilience.jobs.bead_fit import member_forces
+    from consilience.jobs.train_beads.fit import member_forces
 
     a, b = member_forces(model, found.beads)
     expected = np.linalg.norm(a - b, axis=-1).max(1) / np.sqrt(2)  # the standard deviation of two values
@@ -216,7 +216,7 @@ def test_the_training_is_that_of_the_model(tmp_path: Path) -> None:
 
 
 def test_mean_forces_do_not_depend_on_the_map(peptide: tuple[Path, Path], tmp_path: Path) -> None:
-    from consilience.jobs.learn_label import Handedness, label
+    from consilience.jobs.learn.label import Handedness, label
 
     frames = read_atoms(*peptide)
     beads = alpha_map(frames.topology)
@@ -259,9 +259,9 @@ def test_mean_forces_do_not_depend_on_the_map(peptide: tuple[Path, Path], tmp_pa
 def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
     """A training without its proofs, trials and report, which have tests of their own and take minutes."""
     card: dict[str, Any] = {"trials": {}, "attraction": None}
-    monkeypatch.setattr("consilience.jobs.train_beads.prove", lambda *_: ([], card))
-    monkeypatch.setattr("consilience.jobs.train_beads._gradients", lambda *_: {"max_rel_error": 0.0, "pairs": []})
-    monkeypatch.setattr("consilience.jobs.train_beads_report.write_report",
+    monkeypatch.setattr("consilience.jobs.train_beads.job.prove", lambda *_: ([], card))
+    monkeypatch.setattr("consilience.jobs.train_beads.job._gradients", lambda *_: {"max_rel_error": 0.0, "pairs": []})
+    monkeypatch.setattr("consilience.jobs.train_beads.report.write_report",
                         lambda folder, *_: folder.write("report.html", ""))  # fmt: skip
 
 
@@ -326,7 +326,7 @@ def test_what_cannot_be_learned_from_is_refused(peptide: tuple[Path, Path], tmp_
         con.learn(model, atoms, ps=0.0)
     with pytest.raises(TypeError, match="did you mean rounds"):
         con.learn(model, atoms, round=3)
-    from consilience.jobs.learn_label import label
+    from consilience.jobs.learn.label import label
 
     frames = read_atoms(*peptide)
     beads = alpha_map(frames.topology)

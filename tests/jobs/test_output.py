@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from consilience.core.errors import Finding, InputError
-from consilience.jobs.options import RunOptions
-from consilience.jobs.output import Interrupted, interruptible, open_folder
-from consilience.jobs.plain import as_csv
-from consilience.jobs.provenance import Stopwatch, shown_path
+from consilience.jobs.common.options import RunOptions
+from consilience.jobs.common.output import Interrupted, interruptible, open_folder
+from consilience.jobs.common.plain import as_csv
+from consilience.jobs.common.provenance import Stopwatch, shown_path
 
 CONFIG = {"cycles": 3, "d_min": None, "weights": {"geometry": 2.0}}
 
@@ -152,7 +152,7 @@ def test_resume_of_another_run_is_refused(here, change, message):
 def test_resume_under_other_versions_warns(here, monkeypatch):
     run, heard = RunOptions(output=Path("out")), []
     finished(run, "interrupted")
-    monkeypatch.setattr("consilience.jobs.output.versions", lambda: {"jax": "99"})
+    monkeypatch.setattr("consilience.jobs.common.output.versions", lambda: {"jax": "99"})
     folder = open_folder("refine", "model", replace(run, resume=True, warn=heard.append))
     folder.write_manifest(["model.pdb", "data.mtz"], CONFIG)
     assert "other versions" in heard[0].what

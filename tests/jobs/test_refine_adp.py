@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from consilience.examples import example_path
-from consilience.jobs.options import RefineOptions, RunOptions
-from consilience.jobs.refine import refine
-from consilience.jobs.refine_protocol import displacement_model, refinement_protocol
+from consilience.jobs.common.options import RefineOptions, RunOptions
+from consilience.jobs.refine.job import refine
+from consilience.jobs.refine.protocol import displacement_model, refinement_protocol
 from consilience.structure.read import read_structure
 
 

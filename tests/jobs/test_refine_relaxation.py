@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from consilience.core.errors import InputError
-from consilience.jobs.options import RefineOptions, RunOptions
-from consilience.jobs.refine import refine
+from consilience.jobs.common.options import RefineOptions, RunOptions
+from consilience.jobs.refine.job import refine
 from consilience.structure.read import read_structure
 from consilience.structure.write import write_pdb
 

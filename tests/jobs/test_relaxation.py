@@ -13,9 +13,9 @@ import pytest
 from consilience.cli import main
 from consilience.core.errors import InputError
 from consilience.examples import example_path
-from consilience.jobs.options import RelaxationOptions, RunOptions, residue_numbers
-from consilience.jobs.relaxation import relaxation
-from consilience.jobs.relaxation_inputs import read_tensor
+from consilience.jobs.common.options import RelaxationOptions, RunOptions, residue_numbers
+from consilience.jobs.relaxation.inputs import read_tensor
+from consilience.jobs.relaxation.job import relaxation
 from consilience.nmr.star import read_star
 
 RATES, MODEL = example_path("relaxation/rates.csv"), example_path("crystal/true.pdb")

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from consilience.examples import example_path
-from consilience.jobs.relaxation_axis import residue_axis
-from consilience.jobs.relaxation_figures import agreement_plots, dynamics_plots, rate_plots
-from consilience.jobs.relaxation_report import cards, expected_time, relaxation_page, tensor_arrows
-from consilience.jobs.relaxation_tables import held_out_table, outlier_table, tumbling_table
+from consilience.jobs.relaxation.axis import residue_axis
+from consilience.jobs.relaxation.figures import agreement_plots, dynamics_plots, rate_plots
+from consilience.jobs.relaxation.report import cards, expected_time, relaxation_page, tensor_arrows
+from consilience.jobs.relaxation.tables import held_out_table, outlier_table, tumbling_table
 from consilience.nmr.analysis import Analysis, AnalysisOptions, analyse
 from consilience.nmr.data import KINDS, Column, RelaxationData, Residue
 from consilience.nmr.diffusion import principal_axes, tensor

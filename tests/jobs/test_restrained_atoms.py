@@ -11,10 +11,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from consilience.examples import example_path
-from consilience.jobs.domains import find_bodies
-from consilience.jobs.orientation import Domains, Split, orient
-from consilience.jobs.refine_inputs import restraints_of
-from consilience.jobs.restrained_atoms import restrain
+from consilience.jobs.orient.domains import find_bodies
+from consilience.jobs.orient.orientation import Domains, Split, orient
+from consilience.jobs.orient.restrained_atoms import restrain
+from consilience.jobs.refine.inputs import restraints_of
 from consilience.nmr.amides import amide_atoms
 from consilience.structure.atoms import Structure
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from consilience.core.errors import Finding
-from consilience.jobs.check import CheckResult, FileReport
-from consilience.jobs.html_table import Shown
+from consilience.jobs.check.job import CheckResult, FileReport
+from consilience.jobs.common.html_table import Shown
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 

@@ -16,11 +16,11 @@ import consilience as con
 from consilience.cli import main
 from consilience.core.errors import InputError
 from consilience.examples import example_path
-from consilience.jobs.disagreement import bound_of
-from consilience.jobs.dynamics_options import SimulateOptions
-from consilience.jobs.options import RunOptions
-from consilience.jobs.simulate import history_rows, simulate
-from consilience.jobs.start import read_start, sort_inputs
+from consilience.jobs.common.dynamics_options import SimulateOptions
+from consilience.jobs.common.options import RunOptions
+from consilience.jobs.common.start import read_start, sort_inputs
+from consilience.jobs.simulate.job import history_rows, simulate
+from consilience.jobs.train.disagreement import bound_of
 from consilience.md.trajectory_read import read_dcd
 
 from ..tiny_model import as_ensemble

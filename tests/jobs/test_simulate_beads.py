@@ -98,11 +98,11 @@ def test_a_chain_break_has_no_bond_and_interrupted_runs_go_on(model: Path, tmp_p
     last = read_dcd(whole.folder / "trajectory.dcd").positions[-1]
     assert np.linalg.norm(last[5] - last[4]) > 5
 
-    from consilience.jobs import simulate_beads_methods
+    from consilience.jobs.simulate import beads_methods as simulate_beads_methods
 
     monkeypatch.setattr(simulate_beads_methods, "_block", lambda beads: 500)
     small = con.simulate(model, start, output=tmp_path / "small", steps=3000, every=100)
-    from consilience.jobs import simulate_files
+    from consilience.jobs.simulate import files as simulate_files
 
     real, seen = simulate_files.Recording.write, []
 

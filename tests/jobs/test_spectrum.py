@@ -135,7 +135,7 @@ def test_options_that_cannot_be(tiny_model: Path, tmp_path: Path) -> None:
 
 
 def test_real_references_are_read(data_dir: Path) -> None:
-    from consilience.jobs.spectrum_reference import read_reference
+    from consilience.jobs.spectrum.reference import read_reference
 
     files = sorted(data_dir.glob("qm/*/*_harmonic.json"))
     assert len(files) >= 7

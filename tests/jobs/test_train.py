@@ -14,12 +14,12 @@ from consilience.core.errors import InputError
 from consilience.examples import example_path
 from consilience.frames.read import read_frames
 from consilience.frames.write import write_npz
-from consilience.jobs.evaluate import evaluate
-from consilience.jobs.options import RunOptions, TrainOptions
-from consilience.jobs.output import Interrupted
-from consilience.jobs.predict import predict
-from consilience.jobs.train import train
-from consilience.jobs.train_recipe import recipe
+from consilience.jobs.common.options import RunOptions, TrainOptions
+from consilience.jobs.common.output import Interrupted
+from consilience.jobs.evaluate.job import evaluate
+from consilience.jobs.evaluate.predict import predict
+from consilience.jobs.train.job import train
+from consilience.jobs.train.recipe import recipe
 
 SMALL = ("features=8", "layers=1", "l_max=1", "radial_size=6", "sites=2")
 
@@ -40,7 +40,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture
 def no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training without the laws, which take longer to compile than these tests may."""
-    monkeypatch.setattr("consilience.jobs.check_model.card_of", lambda model, molecule: ([], {}))
+    monkeypatch.setattr("consilience.jobs.check.model.card_of", lambda model, molecule: ([], {}))
 
 
 def weights(folder: Path) -> str:
@@ -89,7 +89,7 @@ def test_an_interrupted_training_goes_on_bit_identically(
     files: dict[str, Path], tmp_path: Path, no_proof: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train([files["train"]], options=options(), run=run(tmp_path / "whole"))
-    from consilience.jobs import train as job
+    from consilience.jobs.train import job as job
 
     monkeypatch.setattr("consilience.potentials.training.CHECKPOINT_EVERY", 0.0)
     spoken = job._Progress.__call__
@@ -121,7 +121,7 @@ def test_an_interrupted_training_goes_on_bit_identically(
     ],
 )
 def test_recipes_are_refused_with_a_reason(settings: tuple[str, ...], words: str) -> None:
-    from consilience.jobs.train_recipe import architecture_of
+    from consilience.jobs.train.recipe import architecture_of
 
     with pytest.raises(InputError, match=words):
         architecture_of(recipe(TrainOptions(settings=settings)), (1, 8))

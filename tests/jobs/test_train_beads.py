@@ -12,12 +12,12 @@ import yaml
 
 from consilience.cli import main
 from consilience.core.errors import InputError
-from consilience.jobs.bead_fit import start_of
-from consilience.jobs.bead_recipe import bead_recipe, with_recipe
-from consilience.jobs.bead_sets import load_bead_sets
-from consilience.jobs.options import RunOptions, TrainOptions
-from consilience.jobs.output import Interrupted
-from consilience.jobs.train import train
+from consilience.jobs.common.options import RunOptions, TrainOptions
+from consilience.jobs.common.output import Interrupted
+from consilience.jobs.train.job import train
+from consilience.jobs.train_beads.fit import start_of
+from consilience.jobs.train_beads.recipe import bead_recipe, with_recipe
+from consilience.jobs.train_beads.sets import load_bead_sets
 from consilience.potentials.prior import WEAKEST
 from consilience.units import KCAL_MOL
 
@@ -48,9 +48,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training without laws, trials, gradient checks and report: they have tests of their own."""
-    monkeypatch.setattr("consilience.jobs.train_beads.prove", lambda *_: ([], {"trials": {}}))
-    monkeypatch.setattr("consilience.jobs.train_beads._gradients", lambda *_: {"max_rel_error": 0.0, "pairs": []})
-    monkeypatch.setattr("consilience.jobs.train_beads_report.write_report", lambda *_: None)
+    monkeypatch.setattr("consilience.jobs.train_beads.job.prove", lambda *_: ([], {"trials": {}}))
+    monkeypatch.setattr("consilience.jobs.train_beads.job._gradients", lambda *_: {"max_rel_error": 0.0, "pairs": []})
+    monkeypatch.setattr("consilience.jobs.train_beads.report.write_report", lambda *_: None)
 
 
 def weights(folder: Path) -> str:
@@ -66,8 +66,8 @@ def options(*settings: str, **changes: Any) -> TrainOptions:
 
 
 def test_hybrid(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setattr("consilience.jobs.train_beads_report.STEPS", 400)
-    monkeypatch.setattr("consilience.jobs.check_beads_model.NVE_STEPS", 200)
+    monkeypatch.setattr("consilience.jobs.train_beads.report.STEPS", 400)
+    monkeypatch.setattr("consilience.jobs.check.beads_model.NVE_STEPS", 200)
     out = tmp_path / "out"
     settings = [w for s in (*SMALL, *FAST) for w in ("--set", s)]
     command = ["train", str(files["a"]), "--model", "hybrid", "--free", "a:1", "--epochs", "3", "--valid", "0.2"]
@@ -88,8 +88,8 @@ def test_hybrid(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 def test_ablation_of_an_ensemble(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consilience.jobs.train_beads_report.STEPS", 400)
-    monkeypatch.setattr("consilience.jobs.check_beads_model.NVE_STEPS", 200)
+    monkeypatch.setattr("consilience.jobs.train_beads.report.STEPS", 400)
+    monkeypatch.setattr("consilience.jobs.check.beads_model.NVE_STEPS", 200)
     wanted = options(*FAST, model="hybrid", free="a:1", epochs=3, ensemble=2, ablation=True)
     summary = train([files["a"]], options=wanted, run=run(tmp_path / "out")).summary
     rows = summary["ablation"]
@@ -150,7 +150,7 @@ def test_shares_and_weights(files: dict[str, Path], tmp_path: Path, bare: None) 
 def test_an_interrupted_training_goes_on_bit_identically(
     files: dict[str, Path], tmp_path: Path, bare: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from consilience.jobs import train_beads as job
+    from consilience.jobs.train_beads import job as job
 
     wanted = options(model="allegro", epochs=4)
     train([files["a"]], options=wanted, run=run(tmp_path / "whole"))
@@ -202,8 +202,8 @@ def test_a_prior_that_trains_moves(files: dict[str, Path], tmp_path: Path, bare:
 
 
 def test_a_tampered_model_is_refused(files: dict[str, Path], tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
-    monkeypatch.setattr("consilience.jobs.check_beads_model.NVE_STEPS", 200)
-    monkeypatch.setattr("consilience.jobs.train_beads_report.STEPS", 400)
+    monkeypatch.setattr("consilience.jobs.check.beads_model.NVE_STEPS", 200)
+    monkeypatch.setattr("consilience.jobs.train_beads.report.STEPS", 400)
     assert main(["train", str(files["a"]), "--model", "prior", "--set", FAST[0], "-o", str(tmp_path / "t")]) == 0
     model = tmp_path / "t" / "model"
     assert main(["check", str(model)]) == 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from consilience.jobs.leave_one_out import in_words
-from consilience.jobs.trials import judged, paired
+from consilience.jobs.joint.leave_one_out import in_words
+from consilience.jobs.joint.trials import judged, paired
 
 
 def test_paired_differences() -> None:

@@ -127,8 +127,8 @@ def rounded(a: np.ndarray, bits: int) -> np.ndarray:
 
 def force_map(folder: Path) -> np.ndarray:
     """The optimal map (beads, atoms) that `consil coarsen` fits to the trajectories."""
-    from consilience.jobs.coarsen import coarsen
-    from consilience.jobs.options import RunOptions
+    from consilience.jobs.coarsen.job import coarsen
+    from consilience.jobs.common.options import RunOptions
 
     inputs = [f"{folder / 'trajectory.npz'}:{folder / 'topology.pdb'}"]
     with tempfile.TemporaryDirectory() as place:

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from consilience.commands.common import finish, kinds, run, run_options
-from consilience.jobs.coarsen_options import CoarsenOptions
-from consilience.jobs.learn_options import FORCE_FIELD, LearnOptions
+from consilience.jobs.coarsen.options import CoarsenOptions
+from consilience.jobs.learn.options import FORCE_FIELD, LearnOptions
 
 _PATH = click.Path(path_type=Path)
 
@@ -42,7 +42,7 @@ def coarsen(trajectories: tuple[str, ...], **given: Any) -> int:
     ).checked()
     how = run(given)
 
-    from consilience.jobs.coarsen import coarsen as job
+    from consilience.jobs.coarsen.job import coarsen as job
 
     return finish(job(trajectories, options=options, run=how), given["json_"])
 
@@ -76,6 +76,6 @@ def learn(inputs: tuple[str, ...], **given: Any) -> int:
     options = LearnOptions(**{**values, "force_field": kinds(given["force_field"])}).checked()
     how = run(given)
 
-    from consilience.jobs.learn import learn as job
+    from consilience.jobs.learn.job import learn as job
 
     return finish(job(inputs, options=options, run=how), given["json_"])

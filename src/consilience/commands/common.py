@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from consilience.core.errors import Finding, InputError, clean
-from consilience.jobs.options import RunOptions
+from consilience.jobs.common.options import RunOptions
 
 FRAME_KEYS = ("energy", "forces", "dipole", "charges", "total_charge", "esp")
 _STATUS = {"ok": 0, "failed": 1, "checks_failed": 3, "interrupted": 130}

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from consilience.commands.common import finish, run, run_options
-from consilience.jobs.dynamics_options import (
+from consilience.jobs.common.dynamics_options import (
     COORDINATES,
     ENGINES,
     METHODS,
@@ -71,7 +71,7 @@ def simulate(inputs: tuple[Path, ...], **given: Any) -> int:
     """Molecular dynamics with a MODEL from a START (any structure)."""
     options, how = _made(SimulateOptions, given), run(given)
 
-    from consilience.jobs.simulate import simulate as job
+    from consilience.jobs.simulate.job import simulate as job
 
     return finish(job(inputs, options=options, run=how), given["json_"])
 
@@ -87,7 +87,7 @@ def optimize(inputs: tuple[Path, ...], **given: Any) -> int:
     """Relaxed geometry of a START with a MODEL."""
     options, how = _made(OptimizeOptions, given), run(given)
 
-    from consilience.jobs.optimize import optimize as job
+    from consilience.jobs.optimize.job import optimize as job
 
     return finish(job(inputs, options=options, run=how), given["json_"])
 
@@ -113,7 +113,7 @@ def spectrum(inputs: tuple[Path, ...], **given: Any) -> int:
     """Harmonic frequencies, infrared intensities and spectra of dynamics."""
     options, how = _made(SpectrumOptions, given), run(given)
 
-    from consilience.jobs.spectrum import spectrum as job
+    from consilience.jobs.spectrum.job import spectrum as job
 
     return finish(job(inputs, options=options, run=how), given["json_"])
 
@@ -130,6 +130,6 @@ def export(inputs: tuple[Path, ...], **given: Any) -> int:
     """A MODEL for another engine, with a ready input and a self-test."""
     options, how = _made(ExportOptions, given), run(given)
 
-    from consilience.jobs.export import export as job
+    from consilience.jobs.export.job import export as job
 
     return finish(job(inputs, options=options, run=how), given["json_"])

@@ -21,7 +21,7 @@ def fit(job: Path, **given: Any) -> int:
     """
     how = run(given)
 
-    from consilience.jobs.fit_job import fit as run_job
+    from consilience.jobs.fit.job import fit as run_job
 
     return finish(run_job(job, run=how), given["json_"])
 
@@ -32,6 +32,6 @@ def tour(**given: Any) -> int:
     """A guided run of all jobs on built-in examples, every result beside its known truth."""
     how = run(given)
 
-    from consilience.jobs.tour import tour as job
+    from consilience.jobs.tour.job import tour as job
 
     return finish(job(run=how), given["json_"])

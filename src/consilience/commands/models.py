@@ -23,7 +23,7 @@ from consilience.commands.common import (
     write_summary,
 )
 from consilience.core.errors import InputError, clean
-from consilience.jobs.options import RefineOptions, user_weights
+from consilience.jobs.common.options import RefineOptions, user_weights
 
 _DEFAULT = {f.name: f.default for f in fields(RefineOptions)}
 
@@ -63,7 +63,7 @@ def check(files: tuple[Path, ...], **given: Any) -> int:
     files = (*files, *given["extra"])
     if not files:
         raise click.UsageError("Give the FILES to check, e.g. consil check model.pdb data.mtz")
-    from consilience.jobs.check import check as check_files
+    from consilience.jobs.check.job import check as check_files
 
     result = check_files(
         files,
@@ -156,7 +156,7 @@ def refine(inputs: tuple[Path, ...], **given: Any) -> int:
     options = RefineOptions(**same, **own)
     how = run(given)
 
-    from consilience.jobs.refine import refine as job
+    from consilience.jobs.refine.job import refine as job
 
     return finish(job(files, options=options, run=how), given["json_"])
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from consilience.commands.common import finish, frame_keys, frame_options, run, run_options
-from consilience.jobs.options import FrameOptions, TrainOptions
+from consilience.jobs.common.options import FrameOptions, TrainOptions
 
 MODELS = ("physnet", "physnet+dcm", "equivariant", "allegro", "prior", "hybrid")
 
@@ -78,7 +78,7 @@ def train(data: tuple[Path, ...], **given: Any) -> int:
     )
     how = run(given | {"resume": given["resume"] or given["restart_latest"]})
 
-    from consilience.jobs.train import train as job
+    from consilience.jobs.train.job import train as job
 
     return finish(job(data, options=options, run=how), given["json_"])
 
@@ -94,7 +94,7 @@ def evaluate(model: Path, data: tuple[Path, ...], **given: Any) -> int:
     """Score a MODEL on DATA it has not seen."""
     how = run(given)
 
-    from consilience.jobs.evaluate import evaluate as job
+    from consilience.jobs.evaluate.job import evaluate as job
 
     frames = FrameOptions(frame_keys(given), given["units"])
     return finish(job(model, data, reference=given["reference"], frames=frames, run=how), given["json_"])
@@ -111,7 +111,7 @@ def predict(model: Path, data: tuple[Path, ...], **given: Any) -> int:
     """Energies, forces, charges, dipoles and potentials of a MODEL for every frame of DATA."""
     how = run(given)
 
-    from consilience.jobs.predict import predict as job
+    from consilience.jobs.evaluate.predict import predict as job
 
     frames = FrameOptions(frame_keys(given), given["units"])
     return finish(job(model, data, form=given["form"], frames=frames, run=how), given["json_"])

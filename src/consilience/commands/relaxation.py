@@ -10,7 +10,7 @@ import click
 
 from consilience.commands.common import finish, kinds, run, run_options
 from consilience.core.errors import InputError
-from consilience.jobs.options import RelaxationOptions, residue_numbers
+from consilience.jobs.common.options import RelaxationOptions, residue_numbers
 
 
 @click.command()
@@ -48,6 +48,6 @@ def relaxation(inputs: tuple[Path, ...], **given: Any) -> int:
     )
     how = run(given)
 
-    from consilience.jobs.relaxation import relaxation as job
+    from consilience.jobs.relaxation.job import relaxation as job
 
     return finish(job(inputs, options=options, run=how), given["json_"])

@@ -1,1 +1,1 @@
-"""One file per command: reads inputs, builds model, terms and protocol, calls fit, writes outputs."""
+"""One folder per command, its `job` first: reads, builds model, terms and protocol, fits, writes."""

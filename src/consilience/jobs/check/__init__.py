@@ -1,0 +1,1 @@
+"""consil check: files, configurations and models looked at before anything runs."""

@@ -1,0 +1,1 @@
+"""consil coarsen: all-atom trajectories with forces to beads with mean forces."""

@@ -1,0 +1,1 @@
+"""What every job shares: options, configuration, the folder it writes, provenance, parts of reports."""

@@ -1,0 +1,1 @@
+"""consil evaluate and consil predict: a model on data it has not seen."""

@@ -1,0 +1,1 @@
+"""consil export: a model made ready for ASE, OpenMM or LAMMPS."""

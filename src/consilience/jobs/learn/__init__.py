@@ -1,0 +1,1 @@
+"""consil learn: rounds of dynamics, labels where an ensemble disagrees, and training."""

@@ -1,0 +1,1 @@
+"""consil optimize: relaxed geometries."""

@@ -1,0 +1,1 @@
+"""consil refine: a model against diffraction data, alone or with other evidence."""

@@ -1,0 +1,1 @@
+"""consil relaxation: tumbling and model-free dynamics from relaxation data."""

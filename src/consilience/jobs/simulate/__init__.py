@@ -1,0 +1,1 @@
+"""consil simulate: dynamics of molecules and of beads."""

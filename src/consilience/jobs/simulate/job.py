@@ -1,0 +1,302 @@
+"""consil simulate: molecular dynamics of a molecule or cell with a trained potential."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from consilience.core.errors import Finding, InputError
+from consilience.jobs.common.dynamics_options import SimulateOptions
+from consilience.jobs.common.html_table import summary_table
+from consilience.jobs.common.options import RunOptions
+from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.common.runtime import prepare_jax
+
+STRAINED = 5.0  # eV/Å, a force at the start
+LEAP = 0.05  # eV/atom; beyond this and kT the energy of an isolated system is not conserved in any sense
+SPOKEN = 5.0  # seconds between lines of progress
+
+
+@dataclass(frozen=True)
+class SimulateResult:
+    """What `simulate` returns: the summary as written, the folder, and the observables of all frames.
+
+    observables: arrays (frames, replicas) of step, E (eV), T (K), time_fs, E_pot, E_kin (eV), and with an ensemble
+    force_disagreement_eV_A.
+    """
+
+    summary: dict[str, Any]
+    folder: Path
+    observables: dict[str, np.ndarray]
+
+    def _repr_html_(self) -> str:
+        return summary_table(self.summary, self.folder / "report.html")
+
+
+def simulate(
+    files: Sequence[str | Path], *, options: SimulateOptions | None = None, run: RunOptions | None = None
+) -> SimulateResult:
+    """Run dynamics of a start with a model; the command `consil simulate`.
+
+    `files`: a model folder and a structure, in any order. Raises InputError for bad input before anything is written.
+    """
+    from consilience.engines.source import Source
+    from consilience.jobs.common.start import load, model_files, sort_inputs
+
+    options, run = (options or SimulateOptions()).checked(), run or RunOptions()
+    prepare_jax()
+    place, file = sort_inputs(files)
+    assert file is not None
+    if of_beads(place):
+        from consilience.jobs.simulate.beads import simulate_beads
+
+        return simulate_beads(place, file, options, run)
+    options = options.of_molecule()
+    model, start = load(place, file, options.charge, options.precision)
+    energy = model.energy_of(start.numbers, start.charge)
+    begun = Source(energy)(start.positions, **start.place())
+    if not (np.isfinite(begun.energy) and np.isfinite(begun.forces).all()):
+        raise InputError("the start has no finite energy and forces", str(file), fix="move atoms that lie upon others")
+    inputs = [*model_files(model), file]
+    folder = open_folder("simulate", start.path.name.split(".")[0], run, inputs)
+    with interruptible(folder):
+        folder.write_manifest(inputs, {f.name: getattr(options, f.name) for f in fields(options)})
+        folder.write_job({f.name: getattr(options, f.name) for f in fields(options)}, [place, file])
+        for finding in start.findings:
+            folder.warn(finding) if finding.level == "warn" else folder.log(f"note: {finding}")
+        _tell_start(folder, start, begun, file)
+        return _simulate(folder, model, start, energy, options)
+
+
+def of_beads(place: Path) -> bool:
+    """Is this the folder of a model of beads?"""
+    from consilience.model import described
+
+    said = described(place) or described(place / "model")
+    return said is not None and said.get("format") == "consilience-beads"
+
+
+def _tell_start(folder: OutputFolder, start: Any, begun: Any, file: Path) -> None:
+    size = np.linalg.norm(begun.forces, axis=1)
+    folder.log(
+        f"start: {start.formula}, charge {start.charge:g} e{', periodic' if start.periodic else ''}; "
+        f"energy {begun.energy:.6f} eV, largest force {size.max():.3g} eV/Å"
+    )
+    if size.max() > STRAINED:
+        where = f"{file}, atom {int(np.argmax(size))} ({start.elements[int(np.argmax(size))]})"
+        fix = "relax it first: consil optimize MODEL START"
+        folder.warn(Finding("warn", "the start is strained: it will heat up by itself", where,
+                            f"a force of {size.max():.3g} eV/Å", f"at most {STRAINED:g} eV/Å", fix))  # fmt: skip
+
+
+def _simulate(folder: OutputFolder, model: Any, start: Any, energy: Any, options: SimulateOptions) -> SimulateResult:
+    from consilience.jobs.simulate.files import SPREAD, Recording, write_failure
+    from consilience.jobs.simulate.report import write_report
+    from consilience.jobs.train.disagreement import Disagreement, bound_of, judged
+
+    ensemble = Disagreement(model, start) if len(model.bundle.members) > 1 else None
+    recording = Recording(folder, start, options, () if ensemble is None else (SPREAD,))
+    progress = Progress(folder, options.steps)
+
+    def on_block(piece: Any, state: dict[str, np.ndarray]) -> None:
+        spread = None if ensemble is None else np.stack([ensemble(x) for x in piece.positions])
+        sound = not np.any(state.get("code", np.zeros(1)) > 0)
+        recording.write(piece, state, {} if spread is None else {SPREAD: spread}, sound)
+        if len(piece):
+            progress(int(piece.step[-1]), piece)
+
+    try:
+        result = _run(folder, start, energy, options, recording.state, on_block)
+    except KeyboardInterrupt:
+        recording.save()
+        raise
+    finally:
+        recording.close()
+    if result.failure is None:
+        recording.save()
+    table = recording.table
+    history = history_rows(table, len(start.numbers))
+    if ensemble is not None:
+        bound = bound_of(model.info)
+        found = judged(table[SPREAD].ravel(), bound, str(folder.path / "observables.csv"))
+        if found is not None:
+            folder.warn(found)
+    summary = simulate_summary(result, table, options, len(start.numbers))
+    if not summary["stable"]:
+        summary["status"] = "checks_failed"
+        folder.log(f"unstable: {summary['failure']['message']}")
+    if ensemble is not None:
+        spread = table[SPREAD]
+        summary["force_disagreement"] = {"mean": float(spread.mean()), "max": float(spread.max()), "unit": "eV/Å",
+                                         "bound": bound_of(model.info)} if spread.size else None  # fmt: skip
+    if result.failure is not None:
+        write_failure(folder, start, result.failure)
+        folder.log(f"the last sound frame is in {folder / 'failure.extxyz'}")
+    folder.write_csv("history.csv", history)
+    full = {**summary, "warnings": list(folder.warnings), "seed": folder.run.seed, **folder.timings()}
+    write_report(folder / "report.html", full, table, start, options, model)
+    summary = folder.write_summary(summary)
+    drift = summary["drift"]
+    folder.log(
+        f"{summary['n_steps']} steps of {options.dt:g} fs, {summary['steps_per_s']:.4g} steps/s, "
+        f"mean temperature {_shown(summary['temperature_mean'])} K"
+        + (f", drift {drift:.3g} +- {summary['drift_err']:.2g} meV/atom/ps" if drift is not None else "")
+        + f"; report: {folder.path / 'report.html'}"
+    )
+    return SimulateResult(summary, folder.path, table)
+
+
+def _run(
+    folder: OutputFolder, start: Any, energy: Any, options: SimulateOptions, state: Any, on_block: Callable[..., Any]
+) -> Any:
+    """The run by whichever engine; other engines than our own begin anew when resumed, and repeat themselves."""
+    block = block_of(len(start.numbers) * options.replicas)
+    seed = folder.run.seed
+    if options.engine != "native":
+        from consilience.jobs.simulate.engines import run_engine, stepper
+
+        if folder.resumed:
+            folder.log(f"the run by {options.engine} begins anew: it repeats itself to the last bit")
+        return run_engine(stepper(energy, start, options, seed), energy, start, options, block, on_block)
+    from consilience.md.simulate import simulate as run_native
+
+    return run_native(
+        energy,
+        start.positions,
+        start.masses,
+        steps=options.steps,
+        dt=options.dt,
+        ensemble=options.ensemble,
+        temperature=options.temperature,
+        friction=options.friction,
+        every=options.every,
+        replicas=options.replicas,
+        seed=seed,
+        cutoff=energy.cutoff,
+        block=block,
+        state=state,
+        on_block=on_block,
+        keep=False,
+        **start.place(),
+    )
+
+
+def block_of(atoms: int) -> int:
+    """Steps between visits to the host: a second or so of work, the same for every run of a system."""
+    return int(np.clip(20_000 // max(atoms, 1), 50, 1000))
+
+
+def simulate_summary(result: Any, table: dict[str, np.ndarray], options: SimulateOptions, n: int) -> dict[str, Any]:
+    """The keys of `consil simulate` in CONTRACT.md. Drift and r.m.s. of the total energy for constant energy only."""
+    from consilience.md.conservation import conservation
+
+    time_fs = table["time_fs"][:, 0]
+    kept = conservation(time_fs, table["E"].T, n) if options.ensemble == "nve" and len(time_fs) else None
+    temperature = table["T"]
+    failure = None if result.failure is None else result.failure.as_dict()
+    if failure is None and options.ensemble == "nve":
+        failure = _not_conserved(table, options, n)
+    return {
+        "status": "ok",
+        "stable": failure is None,
+        "n_steps": result.n_steps,
+        "dt_fs": options.dt,
+        "ensemble": options.ensemble,
+        "engine": options.engine,
+        "method": options.method,
+        "replicas": options.replicas,
+        "n_atoms": n,
+        "n_frames": len(time_fs),
+        "temperature_mean": float(temperature.mean()) if temperature.size else None,
+        "temperature_std": float(temperature.std()) if temperature.size else None,
+        "drift": None if kept is None else kept.drift,
+        "drift_err": None if kept is None else kept.drift_err,
+        "energy_rms": None if kept is None else kept.rms,
+        "unit": "meV/atom/ps, meV/atom",
+        "steps_per_s": result.steps_per_s,
+        "min_distance": result.min_distance if np.isfinite(result.min_distance) else None,
+        "max_force": result.max_force,
+        "failure": failure,
+    }
+
+
+def _not_conserved(table: dict[str, np.ndarray], options: SimulateOptions, n: int) -> dict[str, Any] | None:
+    """The first frame whose total energy is off that of the start by more than LEAP + kT for each atom, or None."""
+    from consilience.units import BOLTZMANN
+
+    bound = LEAP + BOLTZMANN * options.temperature
+    off = np.abs(table["E"] - table["E"][:1]) / n
+    frames, replicas = np.nonzero(off > bound)
+    if not len(frames):
+        return None
+    f, r = int(frames[0]), int(replicas[0])
+    step, time_fs = int(table["step"][f, r]), float(table["time_fs"][f, r])
+    message = (
+        f"the total energy is not conserved: off by {off[f, r]:.3g} eV/atom at step {step} ({time_fs:g} fs), "
+        f"replica {r} (bound {bound:.3g}); take a shorter time step"
+    )
+    none = dict.fromkeys(("distance", "max_force", "max_force_atom", "term"))
+    return {
+        "step": step,
+        "time_fs": time_fs,
+        "replica": r,
+        "reason": "total energy not conserved",
+        "atoms": [],
+        "temperature": float(table["T"][f, r]),
+        "message": message,
+        **none,
+        "term_energies": {},
+        "term_forces": {},
+    }
+
+
+def history_rows(table: dict[str, np.ndarray], n: int, rows: int = 50) -> list[dict[str, Any]]:
+    """The run in at most some 50 equal stretches: last step, mean temperature, mean and spread of energies per atom."""
+    count = len(table["step"])
+    out = []
+    for part in np.array_split(np.arange(count), min(rows, count)) if count else ():
+        e = table["E"][part] * 1e3 / n
+        e0 = table["E"][0] * 1e3 / n
+        out.append(
+            {
+                "step": int(table["step"][part[-1], 0]),
+                "time_fs": float(table["time_fs"][part[-1], 0]),
+                "T_mean_K": float(table["T"][part].mean()),
+                "E_change_meV_atom": float((e - e0).mean()),
+                "E_rms_meV_atom": float(e.std(0).mean()),
+                "E_pot_mean_eV": float(table["E_pot"][part].mean()),
+            }
+        )
+    return out
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+class Progress:
+    """A line now and then with the time left."""
+
+    def __init__(self, folder: OutputFolder, steps: int):
+        self.folder, self.steps = folder, steps
+        self.first: tuple[float, int] | None = None
+        self.spoken = -np.inf
+
+    def __call__(self, step: int, piece: Any) -> None:
+        now = time.monotonic()
+        if now - self.spoken < SPOKEN:
+            return
+        left = ""
+        if self.first is None:
+            self.first = now, step
+        elif step > self.first[1]:
+            rate = (now - self.first[0]) / (step - self.first[1])
+            left = f", {rate * (self.steps - step):.0f} s left"
+        self.spoken = now
+        temperature = float(piece.temperature.mean())
+        self.folder.log(f"step {step} of {self.steps}: {temperature:.0f} K, E {piece.total[:, -1].mean():.6f} eV{left}")

@@ -1,0 +1,1 @@
+"""consil spectrum: frequencies, infrared intensities, and spectra of dynamics."""

@@ -1,0 +1,78 @@
+"""Frequencies from elsewhere (quantum chemistry) to compare a model's with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from consilience.core.errors import InputError
+from consilience.jobs.common.config import load_config
+
+FREQUENCIES = ("frequencies_cm1", "freq_cm1", "harmonic_cm1", "cm1")
+INTENSITIES = ("ir_km_mol", "intensities_km_mol")
+
+
+@dataclass(frozen=True)
+class HarmonicReference:
+    """cm1 (m,) in rising order, imaginary ones negative; ir_km_mol (m,) or None; level: what it was computed with."""
+
+    cm1: np.ndarray
+    ir_km_mol: np.ndarray | None
+    level: str
+    path: Path
+
+
+def read_reference(path: Path, n_modes: Collection[int]) -> HarmonicReference:
+    """A JSON (or YAML) file with frequencies_cm1 (or freq_cm1) and optionally ir_km_mol.
+
+    Raises InputError where they are missing, no finite numbers, or not as many as the molecule can have modes.
+    """
+    said = load_config(path)
+    cm1 = _numbers(said, FREQUENCIES, path)
+    if cm1 is None:
+        expected = " or ".join(FREQUENCIES[:2])
+        raise InputError("the reference has no frequencies", str(path), ", ".join(map(str, said))[:200], expected)
+    if len(cm1) not in n_modes:
+        fix, expected = "leave out translations and rotations", " or ".join(str(n) for n in sorted(n_modes))
+        raise InputError("the reference has another number of modes", str(path), str(len(cm1)), expected, fix)
+    ir = _numbers(said, INTENSITIES, path)
+    if ir is not None and len(ir) != len(cm1):
+        raise InputError("the reference has another number of intensities", str(path), str(len(ir)), str(len(cm1)))
+    order = np.argsort(cm1, kind="stable")
+    level = said.get("level")
+    return HarmonicReference(
+        cm1[order], None if ir is None else ir[order], level if isinstance(level, str) else "", path
+    )
+
+
+def comparison(cm1: np.ndarray, ir: np.ndarray | None, reference: HarmonicReference) -> list[dict[str, Any]]:
+    """One record per mode, in the order of frequency."""
+    rows = []
+    for i, (mine, theirs) in enumerate(zip(cm1, reference.cm1, strict=True)):
+        row = {
+            "mode": i + 1,
+            "cm1": float(mine),
+            "reference_cm1": float(theirs),
+            "difference_cm1": float(mine - theirs),
+        }
+        if ir is not None and reference.ir_km_mol is not None:
+            row |= {"ir_km_mol": float(ir[i]), "reference_ir_km_mol": float(reference.ir_km_mol[i])}
+        rows.append(row)
+    return rows
+
+
+def _numbers(said: dict[str, Any], names: tuple[str, ...], path: Path) -> np.ndarray | None:
+    name = next((n for n in names if n in said), None)
+    if name is None:
+        return None
+    try:
+        values = np.asarray(said[name], float)
+    except (ValueError, TypeError):
+        values = np.full(1, np.nan)
+    if values.ndim != 1 or not np.isfinite(values).all():
+        raise InputError(f"{name} is no list of finite numbers", str(path))
+    return values

@@ -1,0 +1,1 @@
+"""consil tour: every job on built-in examples, each result beside its known truth."""

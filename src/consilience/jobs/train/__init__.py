@@ -1,0 +1,1 @@
+"""consil train on molecules and cells."""

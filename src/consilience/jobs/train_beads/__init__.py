@@ -1,0 +1,1 @@
+"""consil train on beads: a prior, an Allegro network, or both."""

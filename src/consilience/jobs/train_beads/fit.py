@@ -1,0 +1,241 @@
+"""The fit behind `consil train` on beads: a prior by force matching, then a network on what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from consilience.coarse.beads import Beads
+from consilience.core.errors import InputError
+from consilience.core.parallel import is_follower
+from consilience.forces import forces_from
+from consilience.jobs.train_beads.recipe import BeadRecipe
+from consilience.jobs.train_beads.sets import BeadSets, chains_of_beads, frame_weights, sample_of
+from consilience.neighbours import Neighbours, all_pairs
+from consilience.potentials.bead_batch import Sample, packed
+from consilience.potentials.bead_energy import BeadEnergy
+from consilience.potentials.bead_model import BeadModel, NetworkShape, checked_shape
+from consilience.potentials.bead_training import BeadSchedule, train_network
+from consilience.potentials.beads import NEAR, cos_angles
+from consilience.potentials.prior import WEAKEST, Prior, empty_prior, walls
+from consilience.potentials.prior_basis import BOND, HARD, SIGMA, SOFT
+from consilience.potentials.prior_fit import FittedPrior, fit_prior, total_of
+from consilience.potentials.prior_normal import Normal, normal
+
+EXTREME = 5e-4  # share of the angles that may lie beyond the walls
+STRIDE = 256  # frames in one call
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The model, the record of its epochs, and what the fit of the prior says."""
+
+    model: BeadModel
+    prior: FittedPrior | None
+    histories: list[dict[str, Any]] = field(default_factory=list)
+    epochs: int = 0
+
+
+def shape_of(recipe: BeadRecipe, sets: BeadSets) -> NetworkShape:
+    """The shape of the network. Raises InputError for values out of range."""
+    several = len({round(float(t)) for b in sets.work for t in np.unique(b.temperature)}) > 1
+    try:
+        return checked_shape({"temperature": several, **recipe.network})
+    except (ValueError, TypeError) as err:
+        raise InputError("the network cannot be built", "model.network", str(err)) from None
+
+
+def fit_bead_prior(sets: BeadSets, recipe: BeadRecipe) -> FittedPrior:
+    """The prior that explains the work set best. Raises InputError where sites are asked for of several sequences."""
+    sequences = {b.residues for b in sets.work}
+    if recipe.prior.by == "sites" and len(sequences) > 1:
+        raise InputError("a prior of sites is for one sequence", found=f"{len(sequences)} sequences",
+                         fix="--set model.prior.by=types")  # fmt: skip
+    start = start_of(sets, recipe)
+    weights = frame_weights(sets.work, recipe.fractions, recipe.weights)
+    work = [_normal(start, b, recipe.prior.frames, w) for b, w in zip(sets.work, weights, strict=True)]
+    some = max(recipe.prior.frames // 3, 100)
+    steer = [_normal(start, b, some, None) for b in sets.steer]
+    return fit_prior(start, work, total_of(steer) if steer else None)
+
+
+def start_of(sets: BeadSets, recipe: BeadRecipe) -> Prior:
+    """The prior that a fit starts from: stiff bonds, excluded volume, and walls where the data end."""
+    cosines = [np.asarray(_cosines(b.positions)).ravel() for b in sets.work if b.positions.shape[1] > 2]
+    found = np.concatenate(cosines) if cosines else np.array([0.0])
+    narrowest, widest = (float(np.arccos(np.quantile(found, q))) for q in (1.0 - EXTREME, EXTREME))
+    sites = None
+    if recipe.prior.by == "sites":
+        sites = tuple(int(t) for t in chains_of_beads(sets.work[0]).types)
+    said = recipe.prior
+    made = empty_prior(walls(widest, narrowest), pair=said.pair, sites=sites, stiffness=said.stiffness)
+    strength = made.excluded_volume if said.epsilon is None else np.full(NEAR, said.epsilon)
+    exponents = np.where(np.arange(2, NEAR + 2) <= NEAR, SOFT, HARD)
+    strength = np.maximum(strength * (said.sigma / SIGMA) ** exponents, 1.05 * WEAKEST)
+    shift = np.asarray(made.bond.shared) + said.stiffness * (BOND - said.length)  # the minimum lies at `length`
+    return eqx.tree_at(lambda p: (p.excluded_volume, p.bond.shared), made, (strength, shift))
+
+
+@jax.jit
+def _cosines(x):
+    return jax.vmap(cos_angles)(x)
+
+
+def thinned(count: int, most: int) -> np.ndarray:
+    """At most `most` of `count` frames, evenly chosen."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
+
+
+def _normal(prior: Prior, beads: Beads, most: int, weight: np.ndarray | None) -> Normal:
+    chosen = thinned(len(beads), most)
+    assert beads.forces is not None
+    own = None if weight is None else weight[chosen]
+    return normal(prior, chains_of_beads(beads), beads.positions[chosen], beads.forces[chosen], own)
+
+
+def fit_beads(
+    kind: str,
+    sets: BeadSets,
+    recipe: BeadRecipe,
+    *,
+    members: int = 1,
+    precision: int = 32,
+    seed: int = 0,
+    checkpoint: Callable[[int], Path | None] = lambda member: None,
+    resume: bool = False,
+    callback: Callable[[int, dict[str, Any]], None] = lambda member, record: None,
+) -> Fitted:
+    """A model of `kind` "prior", "allegro" or "hybrid". Raises InputError for recipes that do not fit the data."""
+    found = None if kind == "allegro" else fit_bead_prior(sets, recipe)
+    prior = None if found is None else found.prior
+    if kind == "prior":
+        assert found is not None
+        return Fitted(BeadModel(prior), found)
+    shape = shape_of(recipe, sets)
+    schedule = BeadSchedule(**recipe.schedule)
+    if schedule.minutes is not None:
+        schedule = replace(schedule, minutes=schedule.minutes / members)
+    frozen = prior if prior is not None and not recipe.prior_trains else None
+    weights = frame_weights(sets.work, recipe.fractions, recipe.weights)
+    rng = np.random.default_rng([seed, 7])
+    work = packed([_left(b, frozen, w, recipe.noise, rng) for b, w in zip(sets.work, weights, strict=True)],
+                  _reach(shape, prior, recipe), seed=seed if recipe.order is None else recipe.order)  # fmt: skip
+    steer = packed([_left(b, frozen, None, 0.0, rng) for b in sets.steer], _reach(shape, prior, recipe))
+    kept, histories, epochs = [], [], 0
+    for i in range(members):
+        network = replace_precision(shape.build(seed + i), precision)
+        done = train_network(
+            network,
+            work,
+            steer,
+            schedule,
+            prior=prior if recipe.prior_trains else None,
+            seed=seed + i,
+            checkpoint=None if is_follower() else checkpoint(i),
+            resume=resume,
+            callback=lambda record, i=i: callback(i, record),
+        )
+        kept.append(done.network)
+        if done.prior is not None:
+            prior = done.prior
+        histories += [{"member": i + 1, **_row(r)} for r in done.fit.history if r["stage"] >= 0]
+        epochs = max(epochs, sum(r["stage"] >= 0 for r in done.fit.history))
+    return Fitted(BeadModel(prior, tuple(kept), shape), found, histories, epochs)
+
+
+def replace_precision(network: Any, bits: int) -> Any:
+    """The network in float32 or float64."""
+    return BeadModel(None, (network,)).cast(bits).networks[0]
+
+
+def _reach(shape: NetworkShape, prior: Prior | None, recipe: BeadRecipe) -> float:
+    return max(shape.cutoff, prior.cutoff) if recipe.prior_trains and prior is not None else shape.cutoff
+
+
+def _row(record: dict[str, Any]) -> dict[str, Any]:
+    return {"epoch": record["stage"] + 1, "loss": record["value_after"], "steer": record["steer"],
+            "best": record["best"], **record["scores"]}  # fmt: skip
+
+
+def _left(
+    beads: Beads, prior: Prior | None, weight: np.ndarray | None, noise: float, rng: np.random.Generator
+) -> Sample:
+    """What a prior leaves of the forces of a protein."""
+    assert beads.forces is not None
+    forces = beads.forces
+    if prior is not None:
+        energy = BeadModel(prior).energy(chains_of_beads(beads))
+        forces = forces - forces_of(energy, beads.positions)
+    sample = sample_of(beads, forces, weight)
+    if noise > 0:
+        moved = beads.positions + noise * rng.normal(size=beads.positions.shape)
+        sample = replace(sample, positions=moved)
+    return sample
+
+
+def forces_of(energy: BeadEnergy, positions: np.ndarray) -> np.ndarray:
+    """Forces (f, n, 3), eV/Å, of frames (f, n, 3)."""
+    return _many(energy, positions)[1]
+
+
+def energies_of(energy: BeadEnergy, positions: np.ndarray) -> np.ndarray:
+    """Energies (f,), eV, of frames (f, n, 3)."""
+    return _many(energy, positions)[0]
+
+
+def _many(energy: BeadEnergy, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    count = len(positions)
+    pairs = all_pairs(positions.shape[1])
+    step = min(STRIDE, max(count, 1))
+    value, forces = [], []
+    for start in range(0, count, step):
+        chosen = np.minimum(np.arange(start, start + step), count - 1)
+        e, f = _batch(energy, np.asarray(positions[chosen], float), pairs)
+        value.append(np.asarray(e)[: count - start])
+        forces.append(np.asarray(f)[: count - start])
+    return np.concatenate(value), np.concatenate(forces)
+
+
+@eqx.filter_jit
+def _batch(energy: BeadEnergy, x: Any, neighbours: Neighbours):
+    return jax.lax.map(lambda one: forces_from(energy)(one, neighbours), x)
+
+
+def squared(model: BeadModel, proteins: Sequence[Beads]) -> dict[str, dict[float, tuple[float, float, int]]]:
+    """{protein: {temperature: (squared error, squared forces, components)}}, eV²/Å², of the mean of the members."""
+    out: dict[str, dict[float, tuple[float, float, int]]] = {}
+    for b in proteins:
+        assert b.forces is not None
+        found = mean_forces(model, b)
+        for t in np.unique(b.temperature):
+            rows = b.temperature == t
+            e = float(((found[rows] - b.forces[rows]) ** 2).sum())
+            f = float((b.forces[rows] ** 2).sum())
+            old = out.setdefault(b.name, {}).get(float(t), (0.0, 0.0, 0))
+            out[b.name][float(t)] = (old[0] + e, old[1] + f, old[2] + 3 * b.forces[rows, :, 0].size)
+    return out
+
+
+def mean_forces(model: BeadModel, beads: Beads) -> np.ndarray:
+    """Forces (f, n, 3), eV/Å, of the mean of the members on a protein's frames, each at its temperature."""
+    return np.mean(member_forces(model, beads), 0)
+
+
+def member_forces(model: BeadModel, beads: Beads) -> np.ndarray:
+    """Forces (members, f, n, 3), eV/Å."""
+    chains = chains_of_beads(beads)
+    members = max(len(model.networks), 1)
+    out = np.zeros((members, *beads.positions.shape))
+    heats = np.unique(beads.temperature) if model.shape is not None and model.shape.temperature else [300.0]
+    for t in heats:
+        rows = beads.temperature == t if len(heats) > 1 else np.ones(len(beads), bool)
+        for i in range(members):
+            energy = model.energy(chains, member=i, temperature=float(t))
+            out[i, rows] = forces_of(energy, beads.positions[rows])
+    return out
