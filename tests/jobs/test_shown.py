@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from consilience.core.errors import Finding
 from consilience.jobs.check.job import CheckResult, FileReport
 from consilience.jobs.common.html_table import Shown
 
+VERBS = ("check", "coarsen", "evaluate", "export", "learn", "optimize", "refine", "relaxation", "simulate", "spectrum",
+         "tour", "train")  # fmt: skip
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -36,3 +39,16 @@ def test_a_check_is_short() -> None:
     assert "warn" in repr(result) and len(repr(result)) < 200
     shown = result._repr_html_()
     assert "no free set" in shown and "<img" not in shown and "folder" not in shown
+
+
+def test_every_result_is_short() -> None:
+    """Results of all verbs, not only of the one above, show figures and no arrays."""
+    for name in VERBS:
+        job = import_module(f"consilience.jobs.{name}.job")
+        kinds = [v for k, v in vars(job).items() if k.endswith("Result") and v.__module__ == job.__name__]
+        assert len(kinds) == 1, name
+        made = kinds[0].__new__(kinds[0])
+        fields = {"summary": {"verb": name}, "folder": Path("run"), "files": (), "checks": (), "wall_s": 0.0}
+        for key, value in fields.items():
+            object.__setattr__(made, key, value) if key in kinds[0].__dataclass_fields__ else None
+        assert len(repr(made)) < 200 and made._repr_html_()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,11 +31,15 @@ class Seen:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether evidence is used, why, and the gain of steer data by kind in standard errors (positive: better)."""
+    """Whether evidence is used, why, the gain of steer data by kind in standard errors (positive: better), its weight.
+
+    Evidence that is not used has weight 0.
+    """
 
     used: bool
     reason: str
     gains: Mapping[str, float]
+    weight: float = 1.0
 
 
 def paired(without: np.ndarray, with_it: np.ndarray) -> float:
@@ -70,35 +74,43 @@ def refined_briefly(problem: Refinement, protocol: Protocol, weights: Mapping[st
 
 
 def on_trial(
-    problem: Refinement, name: str, protocol: Protocol, off: Mapping[str, float], say: Callable[[str], Any]
+    problem: Refinement,
+    name: str,
+    protocol: Protocol,
+    others: Mapping[str, float],
+    weights: Sequence[float],
+    say: Callable[[str], Any],
 ) -> Verdict:
-    """Evidence `name` of a problem, against the same refinement without it; `off`: weights of what is out already.
+    """Evidence `name` of a problem with each of some weights, against the same refinement without it.
 
-    It is not used where steer data of another kind are predicted worse, where it strains the bonds, or where what was
-    held out of it does not follow what was fitted. Free data are not read.
+    `others`: weights of evidence that was judged before. The verdict is that of the weight with which the steer data of
+    all kinds gain most, among those that pass: no other kind is predicted worse, the bonds are not strained, and what
+    was held out of it follows what was fitted. Where none passes it is not used. Free data are not read.
     """
-    with_it = refined_briefly(problem, protocol, off)
-    without = refined_briefly(problem, protocol, {**off, name: 0.0})
-    c = problem.crystal
-    same = {**without.nats, "xray": reflection_nats(c, without.fitted, c.steer, with_it.fitted)}  # one error model
-    gains = {k: paired(same[k], with_it.nats[k]) for k in same}
-    for kind, gain in gains.items():
-        say(f"trial of {name}: steer data of {kind} {gain:+.1f} standard errors")
-    return judged(name, gains, with_it.bond, without.bond)
+    without = refined_briefly(problem, protocol, {**others, name: 0.0})
+    c, found = problem.crystal, []
+    for weight in weights:
+        with_it = refined_briefly(problem, protocol, {**others, name: weight})
+        same = {**without.nats, "xray": reflection_nats(c, without.fitted, c.steer, with_it.fitted)}  # one error model
+        gains = {k: paired(same[k], with_it.nats[k]) for k in same}
+        for kind, gain in gains.items():
+            say(f"trial of {name}, weight {weight:g}: steer data of {kind} {gain:+.1f} standard errors")
+        found.append(judged(name, gains, with_it.bond, without.bond, weight))
+    return max(found, key=lambda v: (v.used, sum(v.gains.values())))
 
 
-def judged(name: str, gains: Mapping[str, float], bond: float, bond_without: float) -> Verdict:
+def judged(name: str, gains: Mapping[str, float], bond: float, bond_without: float, weight: float = 1.0) -> Verdict:
     """The verdict on evidence from gains of steer data in standard errors and bond r.m.s.Z with and without it."""
     others = {k: g for k, g in gains.items() if k != name}
     worst = min(others, key=lambda k: others[k], default=None)
     if worst is not None and others[worst] < WORSE:
         what = f"not used: steer data of {worst} are predicted worse with it ({others[worst]:+.1f} standard errors)"
-        return Verdict(False, what, gains)
+        return Verdict(False, what, gains, 0.0)
     if bond > max(STRAIN * bond_without, bond_without + STRAIN_MORE):
         what = f"not used: it strains the bonds (r.m.s.Z {bond_without:.2f} without, {bond:.2f} with it)"
-        return Verdict(False, what, gains)
+        return Verdict(False, what, gains, 0.0)
     if gains.get(name, 0.0) < OWN_WORSE:
         what = f"not used: what was held out of it does not follow what was fitted ({gains[name]:+.1f} standard errors)"
-        return Verdict(False, what, gains)
+        return Verdict(False, what, gains, 0.0)
     said = ", ".join(f"{k} {g:+.1f}" for k, g in gains.items())
-    return Verdict(True, f"used: steer data agree (gain in standard errors: {said})", gains)
+    return Verdict(True, f"used: steer data agree (gain in standard errors: {said})", gains, weight)

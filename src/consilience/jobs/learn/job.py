@@ -14,7 +14,7 @@ import numpy as np
 from consilience.coarse.beads import Beads
 from consilience.coarse.meanforce import MeanForces, pooled_error
 from consilience.core.errors import Finding, RunError
-from consilience.jobs.common.html_table import summary_table
+from consilience.jobs.common.html_table import Shown
 from consilience.jobs.common.options import RunOptions
 from consilience.jobs.common.output import FINISHED, SUMMARY, OutputFolder, interruptible, open_folder
 from consilience.jobs.common.runtime import prepare_jax
@@ -25,16 +25,13 @@ WHEN = ("before", "after")
 UNSEEN = 5  # every fifth labelled frame is not trained on
 
 
-@dataclass(frozen=True)
-class LearnResult:
+@dataclass(frozen=True, repr=False)
+class LearnResult(Shown):
     """What `learn` returns: the summary as written, the folder, and the last model (a `BeadModel`)."""
 
     summary: dict[str, Any]
     folder: Path
     model: Any
-
-    def _repr_html_(self) -> str:
-        return summary_table(self.summary, self.folder / "report.html")
 
 
 def learn(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consilience.core.errors import InputError
-from consilience.jobs.common.html_table import summary_table
+from consilience.jobs.common.html_table import Shown
 from consilience.jobs.common.options import RefineOptions, RunOptions
 from consilience.jobs.common.output import JOB, OutputFolder, interruptible, open_folder
 from consilience.jobs.common.runtime import prepare_jax
@@ -22,16 +22,13 @@ GRADIENT_DIRECTIONS = 2
 TOLERANCE = 1e-6  # of a gradient check
 
 
-@dataclass(frozen=True)
-class RefineResult:
+@dataclass(frozen=True, repr=False)
+class RefineResult(Shown):
     """What `refine` returns: the summary as written, the folder, and the refined structure and arrays."""
 
     summary: dict[str, Any]
     folder: Path
     refined: Any = None
-
-    def _repr_html_(self) -> str:
-        return summary_table(self.summary, self.folder / "report.html")
 
 
 def refine(
@@ -144,7 +141,7 @@ def _refine(
     if inputs.rates is not None or options.potential is not None:
         joint = join(problem, inputs.rates, options, folder, as_it_is=mixture is not None and bool(mixture.stages))
         problem = joint.problem
-    user = {**(options.weights or {}), **(joint.off if joint else {})}
+    user = {**(options.weights or {}), **(joint.weights if joint else {})}
     cycles, more = (joint.cycles, joint.blocks) if joint else (options.cycles, ())
     protocol = refinement_protocol(cycles, options.blocks, options.xyz, options.b, user, adp, partial, more)
     model = problem.start()

@@ -24,6 +24,7 @@ from consilience.nmr.diffusion import DiffusionKind, correlation_time, principal
 
 ALONE = "checkpoint-alone.safetensors"
 TRIAL_CYCLES = 3
+WEIGHTS = {"potential": (1.0, 0.1)}  # natural, and of a potential that errs by more than kT
 SETS = ("work", "steer", "free")
 
 
@@ -37,21 +38,21 @@ class Joint:
     cycles: int = 0  # that are left
 
     @property
-    def off(self) -> dict[str, float]:
-        """Weights of what is not used."""
-        return {name: 0.0 for name, v in self.verdicts.items() if not v.used}
+    def weights(self) -> dict[str, float]:
+        """Of the evidence that was judged; 0 of what is not used."""
+        return {name: v.weight for name, v in self.verdicts.items()}
 
     @property
     def blocks(self) -> tuple[str, ...]:
         """Blocks of the evidence that is used."""
-        used = [e for e in self.problem.evidence if e.name not in self.off]
+        used = [e for e in self.problem.evidence if self.weights.get(e.name, 1.0)]
         return tuple(name for e in used for name in e.blocks())
 
 
 def join(
     problem: Refinement, rates: Rates | None, options: RefineOptions, folder: OutputFolder, *, as_it_is: bool = False
 ) -> Joint:
-    """Evidence for a problem. Coordinates are first refined without relaxation data, whose tensor needs directions.
+    """Evidence for a problem. Coordinates are first refined without: a tensor needs directions, a potential sane bonds.
 
     Each kind then stands trial (`trials.on_trial`) unless the user gave its weight. With `as_it_is` neither is done,
     for stages of the user's own. Raises InputError where a potential or relaxation data do not fit the model.
@@ -60,7 +61,7 @@ def join(
     history: list[dict[str, Any]] = []
     cycles = options.cycles
     evidence: list[Evidence] = []
-    if rates is not None and moving:
+    if moving:
         first = max(1, cycles // 3)
         problem, history = _alone(problem, first, options, folder)
         cycles -= first
@@ -81,13 +82,14 @@ def join(
             good, why = e.informative(problem.start())
             if not good:
                 what = f"not used: directions of N-H carry nothing here ({why})"
-                verdicts[e.name] = Verdict(False, what, {})
+                verdicts[e.name] = Verdict(False, what, {}, 0.0)
     for e in evidence:
         if e.name in verdicts or e.name in (options.weights or {}):
             continue
         joint = Joint(problem, verdicts)
         stages = main_stages(joint, TRIAL_CYCLES, options)
-        verdicts[e.name] = on_trial(problem, e.name, stages, joint.off, folder.log)
+        tried = WEIGHTS.get(e.name, (1.0,))
+        verdicts[e.name] = on_trial(problem, e.name, stages, joint.weights, tried, folder.log)
     for name, verdict in verdicts.items():
         folder.log(f"{name} {verdict.reason}")
     return Joint(problem, verdicts, history, cycles)
@@ -95,7 +97,7 @@ def join(
 
 def main_stages(joint: Joint, cycles: int, options: RefineOptions) -> Protocol:
     """Stages that see no steer data, with isotropic displacement."""
-    user = {**(options.weights or {}), **joint.off}
+    user = {**(options.weights or {}), **joint.weights}
     found = refinement_protocol(cycles + 2, "joint", options.xyz, options.b, user, more=joint.blocks)
     return tuple(s for s in found if s.phase == "main")[:cycles]
 
@@ -104,7 +106,7 @@ def _alone(
     problem: Refinement, cycles: int, options: RefineOptions, folder: OutputFolder
 ) -> tuple[Refinement, list[dict[str, Any]]]:
     """The problem with coordinates and B after some cycles without further evidence, and their records."""
-    folder.log(f"{cycles} cycles against diffraction data, to have directions for the relaxation data")
+    folder.log(f"{cycles} cycles against diffraction data and restraints alone")
     plain = replace(problem, adp="iso", occupancies=False, fitted=None, _plans={})
 
     def tell(record: dict[str, Any], state: Any) -> None:

@@ -24,7 +24,7 @@ ANISO_D_MIN, ANISO_DATA = 1.4, 2.0  # Å; reflections for each parameter
 LIMITS = {"xyz": 0.4, "b": 0.5, "u": 0.5, "occ": 0.5, "diffusion": 0.2, "dynamics": 1.0, "hydrogens": 0.2}
 SOLVER = LBFGS(max_step=LIMITS, tolerance=3e-6)
 STEPS, FINAL_STAGES, PATIENCE = 5, 2, 3
-START = Policy(ratio={"geometry": 1.0, "adp": 1.0, "potential": 1.0}, reference="xray", lo=0.15, hi=2.0)
+START = Policy(ratio={"geometry": 1.0, "adp": 1.0}, reference="xray", lo=0.15, hi=2.0)
 ADP_SHARE = 2.0  # weight of the ADP restraints over that of the geometry, once the refinement has started
 Z_TARGET, Z_LOWEST = 0.8, 0.55  # bond r.m.s.Z aimed at; every sign of overfitting lowers the aim
 WEIGHT_RANGE = (0.005, 20.0)
@@ -106,8 +106,7 @@ def steered_weights(history: History, stage: Stage) -> Policy:
 
     The first stages use the ratio of gradient norms. Then the weight of the geometry is moved, by a factor of at most
     1.6, towards a bond r.m.s.Z of 0.8; each stage that did not improve the steer score lowers that aim, to no less than
-    0.55. The ADP restraints keep a fixed ratio to the geometry; a potential goes with it up to its natural weight 1, as
-    E / kT. The free set is not in what this function may read.
+    0.55. The ADP restraints keep a fixed ratio to the geometry. The free set is not in what this function may read.
     """
     policy = stage.weights
     used = [h["weights"]["geometry"] for h in history if h["weights"].get("geometry")]
@@ -121,5 +120,5 @@ def steered_weights(history: History, stage: Stage) -> Policy:
         aim = max(Z_LOWEST, Z_TARGET - 0.1 * worse)
         weight *= float(np.clip(z / aim, 1 / 1.6, 1.6))
     weight = float(np.clip(weight, *WEIGHT_RANGE))
-    follow = {"geometry": weight, "adp": ADP_SHARE * weight, "jelly": weight, "potential": min(weight, 1.0)}
+    follow = {"geometry": weight, "adp": ADP_SHARE * weight, "jelly": weight}
     return replace(policy, fixed={**follow, **policy.fixed})

@@ -12,7 +12,7 @@ import numpy as np
 
 from consilience.core.errors import Finding, InputError
 from consilience.jobs.common.dynamics_options import SimulateOptions
-from consilience.jobs.common.html_table import summary_table
+from consilience.jobs.common.html_table import Shown
 from consilience.jobs.common.options import RunOptions
 from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
 from consilience.jobs.common.runtime import prepare_jax
@@ -22,8 +22,8 @@ LEAP = 0.05  # eV/atom; beyond this and kT the energy of an isolated system is n
 SPOKEN = 5.0  # seconds between lines of progress
 
 
-@dataclass(frozen=True)
-class SimulateResult:
+@dataclass(frozen=True, repr=False)
+class SimulateResult(Shown):
     """What `simulate` returns: the summary as written, the folder, and the observables of all frames.
 
     observables: arrays (frames, replicas) of step, E (eV), T (K), time_fs, E_pot, E_kin (eV), and with an ensemble
@@ -33,9 +33,6 @@ class SimulateResult:
     summary: dict[str, Any]
     folder: Path
     observables: dict[str, np.ndarray]
-
-    def _repr_html_(self) -> str:
-        return summary_table(self.summary, self.folder / "report.html")
 
 
 def simulate(

@@ -11,6 +11,7 @@ import numpy as np
 
 from consilience.examples import example_path
 from consilience.jobs.common.dynamics_options import SimulateOptions, SpectrumOptions
+from consilience.jobs.common.html_table import Shown
 from consilience.jobs.common.options import RefineOptions, RelaxationOptions, RunOptions, TrainOptions
 from consilience.jobs.common.output import interruptible, open_folder
 from consilience.jobs.refine.job import refine
@@ -32,8 +33,8 @@ BEADS = (
 )
 
 
-@dataclass(frozen=True)
-class TourResult:
+@dataclass(frozen=True, repr=False)
+class TourResult(Shown):
     """The summary as written and the folder."""
 
     summary: dict[str, Any]
