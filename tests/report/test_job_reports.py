@@ -1,4 +1,4 @@
-"""The reports of jobs that no notebook writes, in headless Chromium: coarsen; spectrum and export."""
+"""The reports of jobs that no notebook writes, in headless Chromium: coarsen; spectrum and export; the tour's."""
 
 from __future__ import annotations
 
@@ -37,4 +37,15 @@ def test_reports_of_a_potential_at_work(tiny_model: Path, tmp_path: Path, chromi
     con.export(tiny_model, xyz, to="ase", output=tmp_path / "export")
     reports = {p.parent.name: p for p in tmp_path.glob("*/report.html")}
     assert {"spectrum", "export"} <= set(reports)
+    assert_sound(chromium, tmp_path / "browser", reports)
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_the_tour_and_its_reports(tmp_path: Path, chromium: str) -> None:
+    done = con.tour(output=tmp_path / "tour")
+    wrong = [row for row in done.summary["results"] if not row["ok"]]
+    assert done.summary["status"] == "ok" and not wrong, wrong
+    reports = {str(p.parent.relative_to(tmp_path)).replace("/", "-"): p for p in tmp_path.rglob("report.html")}
+    assert len(reports) >= 6
     assert_sound(chromium, tmp_path / "browser", reports)
