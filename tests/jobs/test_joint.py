@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_potential_of_nothing_in_the_model(tiny_model: Path) -> None:
 @pytest.mark.slow
 def test_joint_refinement(tmp_path: Path) -> None:
     files = [example_path("crystal/start.pdb"), example_path("crystal/data.mtz"), RATES]
-    options = RefineOptions(d_min=3.0, cycles=4, adp="iso")
+    options = RefineOptions(d_min=3.0, cycles=4, adp="iso", errors=True)
     s = refine(files, options=options, run=RunOptions(output=tmp_path / "out")).summary
     assert s["status"] == "ok" and s["gradients"]["max_rel_error"] < 1e-6
     assert {"xray", "nmr", "geometry"} <= set(s["scores"])
@@ -69,4 +70,9 @@ def test_joint_refinement(tmp_path: Path) -> None:
     assert s["leave_one_out"]["xray"]["r_free"] > s["leave_one_out"]["none"]["r_free"]
     assert s["leave_one_out"]["geometry"]["rmsz"]["bond"] > 2 * s["leave_one_out"]["none"]["rmsz"]["bond"]
     assert abs(s["tau_c_ns"] - 5.2) < 0.3 and 1.3 < s["diffusion"]["ratio"] < 1.9
+    errors = s["coordinate_errors"]
+    assert 0.02 < errors["median_A"] < 0.4 and abs(sum(errors["share"].values()) - 1) < 1e-6
+    assert all(errors["share"][t] > 0.001 for t in ("xray", "geometry", "nmr")) and errors["indefinite"] == 0
+    rows = list(csv.DictReader((tmp_path / "out" / "errors.csv").open()))
+    assert len(rows) > 300 and set(rows[0]) >= {"chain", "residue", "atom", "sigma_A", "share_nmr"}
     assert "Leave one term out" in (tmp_path / "out" / "report.html").read_text()

@@ -123,6 +123,7 @@ def check(files: tuple[Path, ...], **given: Any) -> int:
 @click.option("--b/--no-b", default=True, show_default=True, help="Refine B factors.")
 @click.option("--occupancy", type=click.Choice(["none", "partial"]), default=_DEFAULT["occupancy"], show_default=True,
               help="Refine partial occupancies.")  # fmt: skip
+@click.option("--errors", is_flag=True, help="Coordinate errors of all atoms, and what each kind of evidence adds.")
 @click.option(
     "--domains", metavar="LIST", help='Relaxation data: rigid bodies, e.g. "A:1-76;A:80-150" (default: chains).'
 )

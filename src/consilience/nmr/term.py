@@ -136,6 +136,11 @@ class Relaxation(eqx.Module):
         size = np.size(model.blocks["xyz"].raw)
         return {**out, "xyz": sp.csc_matrix((blocks.ravel(), (rows.ravel(), columns.ravel())), (size, size))}
 
+    def expected(self, model: Model, obs: Observed) -> tuple[Relaxation, Observed]:
+        """Term and data (as it predicts them) whose Hessian at the model is the Fisher information of this term."""
+        places = jnp.asarray(model["xyz"])[self.atoms]
+        return self, obs._replace(value=np.asarray(self.predicted(places, model["diffusion"], model["dynamics"])))
+
 
 def jacobians(term: Relaxation, model: Model, obs: Observed) -> Jacobians:
     """Derivatives of the weighted residuals in raw values, where "xyz" has few raw numbers (rigid bodies)."""

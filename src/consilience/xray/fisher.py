@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,18 +18,29 @@ FLOOR = 0.2  # of the median: weak atoms must not take giant steps
 
 
 def amplitude_curvature(term: Diffraction, f_model: np.ndarray, obs: Observed) -> np.ndarray:
-    """(m,) expected second derivative of each reflection's -log likelihood in |F_c| (before the overall scale)."""
+    """(m,) expected second derivative of each reflection's -log likelihood in |F_model|."""
     x = 2 * np.sqrt(np.maximum(obs.value, 0)) if term.target == "mli" else 2 * obs.value
     fom = figure_of_merit(x * term.d * np.abs(f_model) / term.variance, obs.centric)
     sharp = np.where(obs.centric, 1.0, 2.0) * (term.d * fom) ** 2 / term.variance
     if term.target == "ls":
         sharp = 1.0 / term.variance
-    return sharp * np.abs(term.overall) ** 2 * obs.counts
+    return sharp
+
+
+def expected_term(term: Diffraction, model: Model, obs: Observed) -> tuple[Diffraction, Observed]:
+    """Least squares about the model's own amplitudes, as sharp as the likelihood is expected to be there.
+
+    Its Hessian at the model is the Fisher information, which has no negative directions.
+    """
+    f = np.abs(term.overall * (term.f_calc(model) + term.f_solvent))
+    variance = 1.0 / np.maximum(amplitude_curvature(term, f, obs), 1e-12)
+    return replace(term, target="ls", variance=variance), obs._replace(value=f)
 
 
 def data_fisher(term: Diffraction, model: Model, obs: Observed) -> dict[str, np.ndarray]:
     """Diagonals for raw "xyz" (3n,), "b" (n,; per log B), "occ" and "u" (6n,; per log Cholesky factor)."""
-    weight = amplitude_curvature(term, term.overall * (term.f_calc(model) + term.f_solvent), obs)
+    f_model = term.overall * (term.f_calc(model) + term.f_solvent)
+    weight = amplitude_curvature(term, f_model, obs) * np.abs(term.overall) ** 2 * obs.counts
     s2 = term.at.inv_d2
     edges = np.linspace(s2.min(), s2.max() * (1 + 1e-9), SHELLS + 1)
     shell = np.clip(np.searchsorted(edges, s2, side="right") - 1, 0, SHELLS - 1)

@@ -111,6 +111,12 @@ class Diffraction(eqx.Module):
 
         return {name: sp.diags(diagonal) for name, diagonal in data_fisher(self, model, obs).items()}
 
+    def expected(self, model: Model, obs: Observed) -> tuple[Diffraction, Observed]:
+        """Term and data whose Hessian at the model is the Fisher information of this term."""
+        from consilience.xray.fisher import expected_term
+
+        return expected_term(self, model, obs)
+
 
 @eqx.filter_jit
 def _half_grid(term: Diffraction, model: Model) -> jax.Array:

@@ -57,6 +57,7 @@ class RefineOptions:
     xyz: bool = True
     b: bool = True
     occupancy: Literal["none", "partial"] = "none"
+    errors: bool = False  # of coordinates, from the joint objective
     domains: str | None = None  # with relaxation data: rigid bodies, None: chains
     all_atoms: bool = False  # with relaxation data: after the domains, all atoms with geometry restraints
     diffusion: Literal["iso", "axial", "rhombic", "auto"] = "auto"

@@ -224,6 +224,24 @@ def correlation_plot(residues: Sequence[Mapping[str, Any]]) -> Plot | None:
     return figures.with_band(replace(plot, layout=layout), 0.8, 1.005)
 
 
+def error_plots(result: Refined) -> tuple[Plot, ...]:
+    """Standard uncertainty of a coordinate per residue, and the share of each term in its precision."""
+    errors = result.errors
+    if errors is None:
+        return ()
+    found = errors.of_residues(result.structure.hierarchy[0])
+    rows = [{**r, **{f"error_{k}": v for k, v in e.items()}} for r, e in zip(result.residues, found, strict=True)]
+    sigma = _over_residues(
+        "errors", rows, {"standard uncertainty": "error_sigma"}, "Å", "Coordinate errors per residue",
+        "Standard uncertainty of one coordinate, r.m.s. over the atoms of the residue.",
+    )  # fmt: skip
+    share = _over_residues(
+        "error-shares", rows, {t: f"error_{t}" for t in errors.share}, "share", "What the precision comes from",
+        "The share of each kind of evidence in what is known of the atoms of a residue; one in sum.",
+    )  # fmt: skip
+    return tuple(p for p in (sigma, share) if p is not None)
+
+
 def ramachandran_plots(residues: Sequence[Mapping[str, Any]]) -> tuple[Plot, ...]:
     """One plot for each kind of residue that occurs: favoured and allowed regions, residues on top."""
     centre = np.arange(-178.0, 180.0, 4.0)

@@ -18,12 +18,14 @@ from consilience.xray.write import write_mtz
 
 
 def write_files(folder: OutputFolder, result: Refined, summary: dict[str, Any]) -> None:
-    """refined.cif, refined.pdb, refined.mtz, history.csv, coot.py, report.html."""
+    """refined.cif, refined.pdb, refined.mtz, history.csv, coot.py, report.html, and errors.csv where asked for."""
     write_mmcif(result.structure, folder.path / "refined.cif", summary)
     write_pdb(result.structure, folder.path / "refined.pdb", summary)
     write_mtz(folder.path / "refined.mtz", result.crystal.reflections, map_columns(result))
     write_coot(folder.path / "coot.py", result)
     folder.write_csv("history.csv", cycle_rows(result.history))
+    if result.errors is not None:
+        folder.write_csv("errors.csv", result.errors.rows(result.structure.hierarchy[0]))
     full = {**summary, "warnings": list(folder.warnings), **folder.timings()}
     write_page(folder.path / "report.html", refinement_page(result, full))
 

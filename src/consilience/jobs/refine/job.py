@@ -160,6 +160,11 @@ def _refine(
     )
     result = problem.result(done, inputs.given.without_hydrogens())
     gradients = problem.check_gradients(done, GRADIENT_DIRECTIONS) if protocol else None
+    if options.errors:
+        from consilience.jobs.joint.uncertainty import coordinate_errors
+
+        folder.log("coordinate errors from the Hessian of all terms")
+        result = replace(result, errors=coordinate_errors(done, run.seed))
     summary = refinement_summary(result, gradients)
     if joint is not None:
         summary = fold_scores({**summary, **joint_summary(joint, done, done.history[0])})

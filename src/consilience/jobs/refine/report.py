@@ -13,6 +13,7 @@ from consilience.jobs.joint.report import evidence_section
 from consilience.jobs.refine.figures import (
     b_plots,
     correlation_plot,
+    error_plots,
     geometry_per_cycle,
     r_per_cycle,
     r_per_shell,
@@ -58,6 +59,7 @@ def refinement_page(result: Refined, summary: Mapping[str, Any]) -> Page:
         _resolution(result, summary),
         _model_and_density(result),
         _b(result),
+        *_errors(result),
         _checks(summary),
     ]
     if (evidence := evidence_section(summary)) is not None:
@@ -256,6 +258,18 @@ def _residue_name(r: Mapping[str, Any]) -> str:
 
 def _b(result: Refined) -> Section:
     return Section("Displacement", "How far atoms are spread, as B factors.", b_plots(result))
+
+
+def _errors(result: Refined) -> tuple[Section, ...]:
+    if result.errors is None:
+        return ()
+    said = result.errors.summary
+    text = (
+        f"From the Hessian of all terms at the final model: half of the atoms have a standard uncertainty below "
+        f"{said['median_A']:.3f} Å in each coordinate, 95 % below {said['p95_A']:.3f} Å. Scale, solvent, error model "
+        "and weights count as known, so these are lower bounds."
+    )
+    return (Section("Coordinate errors", text, error_plots(result)),)
 
 
 def _checks(summary: Mapping[str, Any]) -> Section:

@@ -84,6 +84,7 @@ def refinement_summary(result: Refined, gradients: dict[str, Any] | None) -> dic
         "free_value": r.free_value,
         "ramachandran": result.geometry.get("ramachandran"),
         "gradients": gradients,
+        **({"coordinate_errors": result.errors.summary} if result.errors is not None else {}),
         "scores": {
             "xray": {
                 "work": {"r": r_work, "nll": end["scores"].get("nll_work")},

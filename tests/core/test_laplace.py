@@ -1,0 +1,95 @@
+"""Laplace's variances and shares of precision against a dense inverse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+import scipy.sparse as sp
+
+from consilience.core.laplace import conjugate_gradients, laplace
+from consilience.core.objective import Objective
+from consilience.core.params import Block, Model, Projected
+from consilience.core.terms import Score
+
+
+class Quadratic(eqx.Module):
+    """x' A x / 2 over the blocks xyz (n, 3) and, if it says so, b (n,)."""
+
+    matrix: Any
+    with_b: bool = eqx.field(static=True, default=False)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset({"xyz", "b"} if self.with_b else {"xyz"})
+
+    def __call__(self, model: Model, obs: Any = None) -> Score:
+        import jax.numpy as jnp
+
+        x = jnp.ravel(model["xyz"])
+        x = jnp.concatenate([jnp.ravel(model["b"]), x]) if self.with_b else x
+        return Score(0.5 * x @ self.matrix @ x, {})
+
+    def curvature(self, model: Model, obs: Any = None) -> dict[str, Any]:
+        n = model["xyz"].size
+        return {"xyz": sp.diags(np.diag(self.matrix)[-n:]).tocsc()}
+
+
+def definite(rng: np.random.Generator, n: int) -> np.ndarray:
+    a = rng.normal(size=(n, n))
+    return a @ a.T / n + np.diag(rng.uniform(0.5, 20.0, n))
+
+
+def test_variances_and_shares() -> None:
+    rng, n = np.random.default_rng(0), 6
+    a, b = definite(rng, 4 * n), definite(rng, 3 * n)
+    model = Model.of(xyz=Block.of(rng.normal(size=(n, 3))), b=Block.of(rng.normal(size=n)))
+    objective = Objective({"data": Quadratic(a, True), "prior": Quadratic(b)}, {}, {"data": 1.0, "prior": 0.3})
+    h = a.copy()
+    h[n:, n:] += 0.3 * b
+    inverse = np.linalg.inv(h)
+    prior = np.zeros_like(h)
+    prior[n:, n:] = 0.3 * b
+    spread = a.copy()
+    spread[n:, n:] += 0.09 * b
+    found = laplace(objective, model, ("xyz", "b"), "xyz", probes=400)
+    expected = np.diag(inverse @ spread @ inverse)[n:].reshape(n, 3)
+    assert np.max(np.abs(found.variance / expected - 1)) < 0.2
+    shares = np.diag(prior @ inverse)[n:].reshape(n, 3)
+    assert np.max(np.abs(found.share["prior"] - shares)) < 0.2
+    assert np.allclose(found.share["prior"] + found.share["data"], 1)
+    assert found.indefinite == 0
+
+
+def test_natural_weights_give_the_inverse_hessian_and_other_blocks_count() -> None:
+    rng, n = np.random.default_rng(2), 5
+    a = definite(rng, 4 * n)
+    model = Model.of(xyz=Block.of(rng.normal(size=(n, 3))), b=Block.of(rng.normal(size=n)))
+    objective = Objective({"data": Quadratic(a, True)}, {}, {"data": 1.0})
+    both = laplace(objective, model, ("xyz", "b"), "xyz", probes=400).variance
+    assert np.max(np.abs(both / np.diag(np.linalg.inv(a))[n:].reshape(n, 3) - 1)) < 0.2
+    known = laplace(objective, model, ("xyz",), "xyz", probes=400).variance
+    assert np.max(np.abs(known / np.diag(np.linalg.inv(a[n:, n:])).reshape(n, 3) - 1)) < 0.2
+
+
+def test_atoms_on_special_positions_move_only_where_they_may() -> None:
+    rng, n = np.random.default_rng(1), 4
+    a = definite(rng, 3 * n)
+    along = np.tile(np.eye(3), (n, 1, 1))
+    along[0] = np.outer([0, 0.6, 0.8], [0, 0.6, 0.8])
+    x = rng.normal(size=(n, 3))
+    model = Model.of(xyz=Block.of(x, Projected(along, x)))
+    found = laplace(Objective({"data": Quadratic(a)}, {}, {"data": 1.0}), model, ("xyz",), "xyz", probes=400)
+    basis = np.zeros((3 * n, 3 * n - 2))
+    basis[1:3, 0] = [0.6, 0.8]
+    basis[3:, 1:] = np.eye(3 * n - 3)
+    expected = np.diag(basis @ np.linalg.inv(basis.T @ a @ basis) @ basis.T).reshape(n, 3)
+    assert found.variance[0, 0] < 1e-12
+    assert np.max(np.abs(found.variance.ravel()[1:] / expected.ravel()[1:] - 1)) < 0.2
+
+
+def test_negative_curvature_is_noticed() -> None:
+    a = np.diag([1.0, 2.0, -1.0])
+    x, convex = conjugate_gradients(lambda v: a @ v, np.ones(3), lambda v: v)
+    assert not convex and np.all(np.isfinite(x))
