@@ -83,20 +83,22 @@ def on_trial(
 ) -> Verdict:
     """Evidence `name` of a problem with each of some weights, against the same refinement without it.
 
-    `others`: weights of evidence that was judged before. The verdict is that of the weight with which the steer data of
-    all kinds gain most, among those that pass: no other kind is predicted worse, the bonds are not strained, and what
-    was held out of it follows what was fitted. Where none passes it is not used. Free data are not read.
+    `others`: weights of evidence that was judged before. The verdict is that of the first weight that passes: no other
+    kind of data is predicted worse, the bonds are not strained, and what was held out of it follows what was fitted;
+    else of the last. Free data are not read.
     """
     without = refined_briefly(problem, protocol, {**others, name: 0.0})
-    c, found = problem.crystal, []
+    c, verdict = problem.crystal, Verdict(False, "not used: there is no weight to try", {}, 0.0)
     for weight in weights:
         with_it = refined_briefly(problem, protocol, {**others, name: weight})
         same = {**without.nats, "xray": reflection_nats(c, without.fitted, c.steer, with_it.fitted)}  # one error model
         gains = {k: paired(same[k], with_it.nats[k]) for k in same}
         for kind, gain in gains.items():
             say(f"trial of {name}, weight {weight:g}: steer data of {kind} {gain:+.1f} standard errors")
-        found.append(judged(name, gains, with_it.bond, without.bond, weight))
-    return max(found, key=lambda v: (v.used, sum(v.gains.values())))
+        verdict = judged(name, gains, with_it.bond, without.bond, weight)
+        if verdict.used:
+            break
+    return verdict
 
 
 def judged(name: str, gains: Mapping[str, float], bond: float, bond_without: float, weight: float = 1.0) -> Verdict:
