@@ -27,6 +27,7 @@ def test_paired_differences() -> None:
         ({"xray": -3.0, "nmr": 2.0}, 0.8, False),  # others are predicted worse
         ({"xray": 0.5, "nmr": -1.5}, 0.8, False),  # what was held out of it does not follow
         ({"xray": 0.5, "nmr": 2.0}, 1.2, False),  # it strains the bonds
+        ({"xray": 0.5, "nmr": 2.0}, 1.0, True),  # within what is allowed
     ],
 )
 def test_verdicts(gains: dict[str, float], bond: float, used: bool) -> None:

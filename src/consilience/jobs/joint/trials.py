@@ -17,7 +17,7 @@ from consilience.xray.experiment import Fitted
 
 WORSE = -2.5  # standard errors of the paired differences: others are predicted worse
 OWN_WORSE = -1.0  # the same for what was held out of the evidence itself
-STRAIN, STRAIN_MORE = 1.3, 0.2  # bond r.m.s.Z with over without, and what it may rise by in any case
+STRAIN, STRAIN_MORE, SOUND = 1.3, 0.2, 0.8  # bond r.m.s.Z with over without, a rise and a level allowed in any case
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def on_trial(
 
     `others`: weights of evidence that was judged before. The verdict is that of the first weight that passes: no other
     kind of data is predicted worse, the bonds are not strained, and what was held out of it follows what was fitted;
-    else of the last. Free data are not read.
+    else of the last. What strains the bonds is wrong, and gets no second weight. Free data are not read.
     """
     without = refined_briefly(problem, protocol, {**others, name: 0.0})
     c, verdict = problem.crystal, Verdict(False, "not used: there is no weight to try", {}, 0.0)
@@ -95,10 +95,16 @@ def on_trial(
         gains = {k: paired(same[k], with_it.nats[k]) for k in same}
         for kind, gain in gains.items():
             say(f"trial of {name}, weight {weight:g}: steer data of {kind} {gain:+.1f} standard errors")
+        say(f"bond r.m.s.Z {without.bond:.2f} without, {with_it.bond:.2f} with it")
         verdict = judged(name, gains, with_it.bond, without.bond, weight)
-        if verdict.used:
+        if verdict.used or strained(with_it.bond, without.bond):
             break
     return verdict
+
+
+def strained(bond: float, bond_without: float) -> bool:
+    """Whether bond r.m.s.Z is too high with evidence, for what it is without."""
+    return bond > max(SOUND, STRAIN * bond_without, bond_without + STRAIN_MORE)
 
 
 def judged(name: str, gains: Mapping[str, float], bond: float, bond_without: float, weight: float = 1.0) -> Verdict:
@@ -108,7 +114,7 @@ def judged(name: str, gains: Mapping[str, float], bond: float, bond_without: flo
     if worst is not None and others[worst] < WORSE:
         what = f"not used: steer data of {worst} are predicted worse with it ({others[worst]:+.1f} standard errors)"
         return Verdict(False, what, gains, 0.0)
-    if bond > max(STRAIN * bond_without, bond_without + STRAIN_MORE):
+    if strained(bond, bond_without):
         what = f"not used: it strains the bonds (r.m.s.Z {bond_without:.2f} without, {bond:.2f} with it)"
         return Verdict(False, what, gains, 0.0)
     if gains.get(name, 0.0) < OWN_WORSE:
