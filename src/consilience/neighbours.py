@@ -37,14 +37,15 @@ class Neighbours(eqx.Module):
 
     def vectors(self, x):
         """Vectors from each atom to its neighbours (n, K, 3), Å; unused slots hold a vector of length 1e3, no zeros."""
-        return jnp.where(self.mask[..., None], self._differences(x), jnp.asarray([1e3, 0.0, 0.0], x.dtype))
+        return jnp.where(self.mask[..., None], self.differences(x), jnp.asarray([1e3, 0.0, 0.0], x.dtype))
 
     def squared(self, x):
         """Squared distances to the neighbours (n, K), Å²; 1e6 in unused slots. Cheaper than by way of `vectors`."""
-        d = self._differences(x)
+        d = self.differences(x)
         return jnp.where(self.mask, jnp.sum(d * d, -1), jnp.asarray(1e6, x.dtype))
 
-    def _differences(self, x):
+    def differences(self, x):
+        """Vectors to the neighbours (n, K, 3), Å; zero, or a lattice vector, in unused slots."""
         d = x[None] - x[:, None] if self.square else x[self.index] - x[:, None]
         return d if self.shift is None else d + self.shift.astype(x.dtype)
 
