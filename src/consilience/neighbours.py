@@ -21,7 +21,7 @@ class Neighbours(eqx.Module):
 
     The vector from i to its neighbour is x[index] + shift - x. `overflow`: some atom has more neighbours than slots.
     `square`: slot k of every atom is atom k (K = n, itself masked), so that vectors need no look-up by index, whose
-    gradient is the dearest part of a cheap energy.
+    gradient is the dearest part of a cheap energy. `room`: no more pairs than so many are in the list, where known.
     """
 
     index: Any
@@ -29,11 +29,12 @@ class Neighbours(eqx.Module):
     shift: Any = None
     overflow: Any = False
     square: bool = eqx.field(static=True, default=False)
+    room: int | None = eqx.field(static=True, default=None)
 
     def deformed(self, deform) -> Neighbours:
         """The same list in a cell whose vectors are multiplied by `deform` (3, 3)."""
         shift = None if self.shift is None else self.shift @ deform
-        return Neighbours(self.index, self.mask, shift, self.overflow, self.square)
+        return Neighbours(self.index, self.mask, shift, self.overflow, self.square, self.room)
 
     def vectors(self, x):
         """Vectors from each atom to its neighbours (n, K, 3), Å; unused slots hold a vector of length 1e3, no zeros."""
@@ -48,6 +49,12 @@ class Neighbours(eqx.Module):
         """Vectors to the neighbours (n, K, 3), Å; zero, or a lattice vector, in unused slots."""
         d = x[None] - x[:, None] if self.square else x[self.index] - x[:, None]
         return d if self.shift is None else d + self.shift.astype(x.dtype)
+
+    def counted(self) -> Neighbours:
+        """The same list with its `room`, in eighths of its slots, so that few shapes are compiled; not in the graph."""
+        eighth = -(-self.mask.size // 8)
+        room = eighth * -(-int(np.sum(self.mask)) // eighth)
+        return Neighbours(self.index, self.mask, self.shift, self.overflow, self.square, max(room, eighth))
 
     @property
     def capacity(self) -> int:

@@ -41,7 +41,7 @@ def main() -> None:
             x = np.asarray(problem[f"x{n}"], np.float32)
             residues = [names[t] for t in problem[f"t{n}"]]
             energy = bead_energy(chains_of(residues, np.zeros(n), np.arange(n)), None, network)
-            lists = jax.tree.map(jax.numpy.asarray, neighbour_matrix(x, shape.cutoff))
+            lists = jax.tree.map(jax.numpy.asarray, neighbour_matrix(x, shape.cutoff).counted())
             x = jax.numpy.asarray(x)
             energy = jax.tree.map(lambda a: jax.numpy.asarray(a) if isinstance(a, np.ndarray) else a, energy)
             began = time.perf_counter()

@@ -59,7 +59,7 @@ class BeadEnergy(eqx.Module):
         index = neighbours.index
         t = jnp.asarray(self.chains.types)
         energies = self.network.energies(
-            neighbours.vectors(x), t, t[index], self.chains.separation(index), neighbours.mask
+            neighbours.vectors(x), t, t[index], self.chains.separation(index), neighbours.mask, neighbours.room
         )
         return jnp.sum(jnp.where(self.chains.real, energies, 0.0))
 
