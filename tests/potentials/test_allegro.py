@@ -1,5 +1,7 @@
 """Allegro: symmetries, strict locality, smoothness, temperature; packs, training, files."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -202,3 +204,16 @@ def test_pairs_alone_give_what_rows_of_slots_give(frame, l_max, layers):
     slopes = eqx.filter_jit(eqx.filter_grad(pull))
     for a, b in zip(*(jax.tree.leaves(slopes(energy, frame, n)) for n in (lists, counted)), strict=True):
         assert np.allclose(a, b, atol=1e-10 * max(1.0, np.abs(a).max()))
+
+
+def test_packs_of_pairs_alone_have_the_forces_of_each_frame():
+    rng = np.random.default_rng(5)
+    frames = tiny.helix(6) * (1 + 0.3 * rng.random((5, 1, 1)))
+    sample = Sample(tiny.chains(), frames, 0 * frames, np.ones((5, 6)), np.array([280.0, 300, 320, 340, 360]))
+    packs = packed([sample], 9.0, size=13)
+    warm = network(temperature=True)
+    warm = eqx.tree_at(lambda n: n.embedding.heat, warm, rng.normal(size=8))
+    by_pairs = pack_forces(warm, packs)
+    by_slots = pack_forces(warm, dataclasses.replace(packs, room=None))
+    assert packs.neighbours.room is not None
+    assert np.allclose(by_pairs, by_slots, atol=1e-12 * np.abs(by_slots).max())

@@ -116,14 +116,18 @@ class Allegro(eqx.Module):
         r = jnp.sqrt(jnp.sum(v * v, -1) + 1e-12)
         harmonics = spherical_harmonics(v / r[..., None], self.l_max)
         packed = Packing(None, None) if room is None else packing(mask, room)
-        types_i = packed.pairs(jnp.broadcast_to(types_i[:, None], mask.shape))
+        rows = mask.shape
+        types_i = packed.pairs(jnp.broadcast_to(types_i[:, None], rows))
         types_j, separation, mask = (packed.pairs(a) for a in (types_j, separation, mask))
         r = jnp.where(mask, packed.pairs(r), 1.0)
         apart = 1.0 - envelope((r - INSIDE[0]) / (INSIDE[1] - INSIDE[0]))
         smooth = envelope(r / self.cutoff) * jnp.where(separation == 1, 1.0, apart)
         smooth = jnp.where(mask, smooth, 0.0)[..., None]
         basis = bessel(r, self.cutoff, self.radial_size)
-        latent = self.embedding(basis, types_i, types_j, separation, jnp.asarray(self.warmth, kind)) * smooth
+        warmth = jnp.asarray(self.warmth, kind)
+        if warmth.ndim:  # of each centre
+            warmth = packed.pairs(jnp.broadcast_to(warmth, (*rows, 1)))
+        latent = self.embedding(basis, types_i, types_j, separation, warmth) * smooth
         weights = jnp.split(packed.slots(self.first(latent)), self.l_max + 1, -1)
         tensors = [harmonics[..., part(l), None] * w[:, :, None] for l, w in enumerate(weights)]
         for layer in self.layers:

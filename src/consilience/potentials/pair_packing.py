@@ -40,12 +40,12 @@ def packing(mask, room: int) -> Packing:
 
 @jax.custom_vjp
 def _pairs(v, slot, pair):
-    return v.reshape(-1, *v.shape[2:]).at[slot].get(mode="fill", fill_value=0)
+    return jnp.asarray(v).reshape(-1, *v.shape[2:]).at[slot].get(mode="fill", fill_value=0)
 
 
 @jax.custom_vjp
 def _slots(v, slot, pair):
-    return v.at[pair].get(mode="fill", fill_value=0)
+    return jnp.asarray(v).at[pair].get(mode="fill", fill_value=0)
 
 
 # each is the transpose of the other: a look-up, where the transpose of a look-up in general is a scattered sum
