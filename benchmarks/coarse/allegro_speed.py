@@ -1,7 +1,8 @@
 """CPU time of one energy and force call of an Allegro network of beads: ours and nequip-allegro, one thread, one run.
 
 Compact random chains with a cutoff of 10 Å; 64 scalar and 16 tensor features in both. Lists are made outside the
-timings. Medians of repeated calls; ours also: the first call, compiled anew and from the cache of programs.
+timings; our network is a constant of the compiled call, with no weight zero. Medians of repeated calls; ours also: the
+first call, compiled anew and from the cache of programs.
 """
 
 from __future__ import annotations

@@ -31,10 +31,10 @@ def bonded(x):
 
 
 def wall(r2, on):
-    """Sum of the WCA wall over pairs at squared distances r2 that are `on`."""
+    """The WCA wall of pairs at squared distances r2 that are `on`."""
     inside = on & (r2 < CUTOFF**2)
     s6 = (CUTOFF / 2 ** (1 / 6)) ** 6 / jnp.where(inside, r2, 1e3) ** 3
-    return jnp.sum(jnp.where(inside, 4 * 0.3 * KCAL * (s6 * s6 - s6) + 0.3 * KCAL, 0.0))
+    return jnp.where(inside, 4 * 0.3 * KCAL * (s6 * s6 - s6) + 0.3 * KCAL, 0.0)
 
 
 def compact(n: int) -> np.ndarray:

@@ -24,14 +24,14 @@ def main() -> None:
     def energy(x, neighbor=None, **_):
         if neighbor is None:
             v = x[None] - x[:, None]
-            return bonded(x) + 0.5 * wall(dot(v, v), apart)
+            return bonded(x) + 0.5 * jnp.sum(wall(dot(v, v), apart))
         if form == "sparse":
             i, j = neighbor.idx
             v = x[jnp.minimum(i, n - 1)] - x[jnp.minimum(j, n - 1)]
-            return bonded(x) + wall(dot(v, v), (i < n) & (jnp.abs(i - j) >= 2))
+            return bonded(x) + jnp.sum(wall(dot(v, v), (i < n) & (jnp.abs(i - j) >= 2)))
         v = x[jnp.minimum(neighbor.idx, n - 1)] - x[:, None]
         on = (neighbor.idx < n) & (jnp.abs(neighbor.idx - jnp.arange(n)[:, None]) >= 2)
-        return bonded(x) + 0.5 * wall(dot(v, v), on)
+        return bonded(x) + 0.5 * jnp.sum(wall(dot(v, v), on))
 
     fs = 0.0982269  # in units of Å sqrt(amu/eV)
     init, apply = simulate.nvt_langevin(energy, shift, dt=5 * fs, kT=8.617333e-5 * 300, gamma=1 / (1000 * fs))

@@ -13,6 +13,7 @@ import numpy as np
 from chain_energy import CUTOFF, bonded, compact, wall
 
 from consilience.md.simulate import simulate
+from consilience.pair_sum import pair_sum
 
 
 class Chain(eqx.Module):
@@ -22,7 +23,7 @@ class Chain(eqx.Module):
 
     def __call__(self, x, neighbours):
         apart = jnp.abs(self.number[neighbours.index] - self.number[:, None]) >= 2
-        return bonded(x) + 0.5 * wall(neighbours.squared(x), neighbours.mask & apart)
+        return bonded(x) + pair_sum(lambda r2, on: 0.5 * wall(r2, on), x, neighbours, neighbours.mask & apart)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ class Neighbours(eqx.Module):
 
     The vector from i to its neighbour is x[index] + shift - x. `overflow`: some atom has more neighbours than slots.
     `square`: slot k of every atom is atom k (K = n, itself masked), so that vectors need no look-up by index, whose
-    gradient is the dearest part of a cheap energy.
+    gradient is the dearest part of a cheap energy. `room`: no more pairs than so many are in the list, where known.
     """
 
     index: Any
@@ -29,24 +29,32 @@ class Neighbours(eqx.Module):
     shift: Any = None
     overflow: Any = False
     square: bool = eqx.field(static=True, default=False)
+    room: int | None = eqx.field(static=True, default=None)
 
     def deformed(self, deform) -> Neighbours:
         """The same list in a cell whose vectors are multiplied by `deform` (3, 3)."""
         shift = None if self.shift is None else self.shift @ deform
-        return Neighbours(self.index, self.mask, shift, self.overflow, self.square)
+        return Neighbours(self.index, self.mask, shift, self.overflow, self.square, self.room)
 
     def vectors(self, x):
         """Vectors from each atom to its neighbours (n, K, 3), Å; unused slots hold a vector of length 1e3, no zeros."""
-        return jnp.where(self.mask[..., None], self._differences(x), jnp.asarray([1e3, 0.0, 0.0], x.dtype))
+        return jnp.where(self.mask[..., None], self.differences(x), jnp.asarray([1e3, 0.0, 0.0], x.dtype))
 
     def squared(self, x):
         """Squared distances to the neighbours (n, K), Å²; 1e6 in unused slots. Cheaper than by way of `vectors`."""
-        d = self._differences(x)
+        d = self.differences(x)
         return jnp.where(self.mask, jnp.sum(d * d, -1), jnp.asarray(1e6, x.dtype))
 
-    def _differences(self, x):
+    def differences(self, x):
+        """Vectors to the neighbours (n, K, 3), Å; zero, or a lattice vector, in unused slots."""
         d = x[None] - x[:, None] if self.square else x[self.index] - x[:, None]
         return d if self.shift is None else d + self.shift.astype(x.dtype)
+
+    def counted(self) -> Neighbours:
+        """The same list with its `room`, in eighths of its slots, so that few shapes are compiled; not in the graph."""
+        eighth = -(-self.mask.size // 8)
+        room = eighth * -(-int(np.sum(self.mask)) // eighth)
+        return Neighbours(self.index, self.mask, self.shift, self.overflow, self.square, max(room, eighth))
 
     @property
     def capacity(self) -> int:

@@ -1,5 +1,7 @@
 """Allegro: symmetries, strict locality, smoothness, temperature; packs, training, files."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -183,3 +185,35 @@ def test_a_prior_of_sites_refuses_another_sequence(tmp_path):
     found.beads_of(tiny.SEQUENCE, [0] * 6, range(6))
     with pytest.raises(InputError, match="another sequence"):
         found.beads_of(("ALA",) * 6, [0] * 6, range(6))
+
+
+@pytest.mark.parametrize(("l_max", "layers"), [(1, 1), (2, 2)])
+def test_pairs_alone_give_what_rows_of_slots_give(frame, l_max, layers):
+    energy = bead_energy(tiny.chains(), None, network(l_max=l_max, layers=layers, cutoff=6.5))
+    lists = neighbour_matrix(frame, 6.5, capacity=7)
+    counted = lists.counted()
+    assert counted.room is not None and int(lists.mask.sum()) <= counted.room < lists.mask.size
+    e, f = evaluate(energy, frame, lists)
+    e2, f2 = evaluate(energy, frame, counted)
+    assert np.isclose(e, e2, rtol=1e-12)
+    assert np.allclose(f, f2, atol=1e-12 * np.abs(f).max())
+
+    def pull(energy, x, lists):
+        return (forces_from(energy)(x, lists)[1] ** 2).sum()
+
+    slopes = eqx.filter_jit(eqx.filter_grad(pull))
+    for a, b in zip(*(jax.tree.leaves(slopes(energy, frame, n)) for n in (lists, counted)), strict=True):
+        assert np.allclose(a, b, atol=1e-10 * max(1.0, np.abs(a).max()))
+
+
+def test_packs_of_pairs_alone_have_the_forces_of_each_frame():
+    rng = np.random.default_rng(5)
+    frames = tiny.helix(6) * (1 + 0.3 * rng.random((5, 1, 1)))
+    sample = Sample(tiny.chains(), frames, 0 * frames, np.ones((5, 6)), np.array([280.0, 300, 320, 340, 360]))
+    packs = packed([sample], 9.0, size=13)
+    warm = network(temperature=True)
+    warm = eqx.tree_at(lambda n: n.embedding.heat, warm, rng.normal(size=8))
+    by_pairs = pack_forces(warm, packs)
+    by_slots = pack_forces(warm, dataclasses.replace(packs, room=None))
+    assert packs.neighbours.room is not None
+    assert np.allclose(by_pairs, by_slots, atol=1e-12 * np.abs(by_slots).max())

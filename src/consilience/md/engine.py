@@ -184,26 +184,39 @@ def advance(kept, frames: Frames, *, ensemble: Ensemble, kind: Kind) -> tuple[Pr
         return open_(carry) & ~stale(progress.lists.reference, progress.moved.positions, settings.skin)
 
     def step(carry, normal=None):
-        progress, frames, seen = carry
+        progress, seen = carry
         value, forces = evaluate(energy, progress.moved.positions, progress.lists)
         state = complete(progress.state, progress.moved, value, forces, masses, settings.dt)
         kinetic_energy = kinetic(state.velocities, masses)
         near, seen = look(state.positions, progress.lists, settings, seen, progress.shortest)
         code, largest = inspect(state, kinetic_energy, near, settings)
-        slot = (state.step + settings.every - 1) // settings.every - first - 1  # the last write to a slot stays
-        now = Frames(state.positions, state.velocities, value, kinetic_energy)
-        frames = jax.tree.map(lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, slot, 0), frames, now)
         shortest, largest = jnp.minimum(progress.shortest, jnp.min(near)), jnp.maximum(progress.largest, largest)
         ahead = move(state, settings, ensemble, None if normal is None else normal[noise_slot(state.step)])
-        return Progress(state, ahead, progress.lists, code, shortest, largest), frames, seen
+        return Progress(state, ahead, progress.lists, code, shortest, largest), seen
+
+    def to_frame(carry, normal=None, end=None):
+        """Steps up to the next frame, or to step `end`."""
+        progress, frames, seen = carry
+        until = (progress.state.step // settings.every + 1) * settings.every
+        until = until if end is None else jnp.minimum(until, end)
+        progress, seen = jax.lax.while_loop(
+            lambda c: usable(c) & (c[0].state.step < until), lambda c: step(c, normal), (progress, seen)
+        )
+        state = progress.state
+        slot = (state.step + settings.every - 1) // settings.every - first - 1  # the last write to a slot stays
+        now = Frames(state.positions, state.velocities, state.energy, kinetic(state.velocities, masses))
+        frames = jax.tree.map(lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, slot, 0), frames, now)
+        return progress, frames, seen
 
     def steps(carry):
         if ensemble == "nve":
-            return jax.lax.while_loop(usable, step, carry)
+            return to_frame(carry)
         state = carry[0].state
         drawn = noises(state.key, state.step + 1, shape)
-        until = (state.step // NOISE_STEPS + 1) * NOISE_STEPS
-        return jax.lax.while_loop(lambda c: usable(c) & (c[0].state.step < until), lambda c: step(c, drawn), carry)
+        end = (state.step // NOISE_STEPS + 1) * NOISE_STEPS
+        return jax.lax.while_loop(
+            lambda c: usable(c) & (c[0].state.step < end), lambda c: to_frame(c, drawn, end), carry
+        )
 
     def with_list(carry):
         progress, *rest = carry

@@ -16,6 +16,7 @@ import numpy as np
 from consilience.potentials.beads import NEAR
 from consilience.potentials.harmonics import clebsch_gordan, part, spherical_harmonics
 from consilience.potentials.layers import MLP, Dense, dense, mlp
+from consilience.potentials.pair_packing import Packing, packing
 from consilience.potentials.radial import bessel, envelope
 from consilience.residues import RESIDUES
 
@@ -52,7 +53,7 @@ class PairEmbedding(eqx.Module):
 
     def __call__(self, basis, types_i, types_j, separation, warmth):
         centre, neighbour, chain = (jnp.asarray(a) for a in (self.centre, self.neighbour, self.separation))
-        x = self.radial(basis) + centre[types_i][:, None] + neighbour[types_j]
+        x = self.radial(basis) + centre[types_i] + neighbour[types_j]
         x = x + chain[jnp.minimum(separation, SEPARATIONS - 1)]
         if self.heat is not None:
             x = x + warmth * self.heat
@@ -68,16 +69,16 @@ class Layer(eqx.Module):
     routes: tuple[tuple[int, int, int], ...] = eqx.field(static=True)
     l_max: int = eqx.field(static=True)
 
-    def __call__(self, latent, tensors, harmonics, smooth):
-        """latent (m, K, D), tensors by degree (m, K, 2 l + 1, C), harmonics (m, K, (l_max + 1)²), smooth (m, K, 1)."""
-        weights = jnp.split(self.weights(latent) * smooth, self.l_max + 1, -1)
+    def __call__(self, latent, tensors, harmonics, smooth, packed: Packing):
+        """latent (e, D), tensors by degree (m, K, 2 l + 1, C), harmonics (m, K, (l_max + 1)²), smooth (e, 1)."""
+        weights = jnp.split(packed.slots(self.weights(latent) * smooth), self.l_max + 1, -1)
         around = [jnp.einsum("mka,mkc->mac", harmonics[..., part(l)], w) * TYPICAL**-0.5 for l, w in enumerate(weights)]
         found: dict[int, list[Any]] = {}
         for a, b, c in self.routes:
             tensor = jnp.asarray(clebsch_gordan(a, b, c), latent.dtype) * (2 * c + 1) ** 0.5
             operator = jnp.einsum("mbf,abc->macf", around[b], tensor)
             found.setdefault(c, []).append(jnp.einsum("mkaf,macf->mkcf", tensors[a], operator))
-        scalars = jnp.concatenate(found[0], -1)[:, :, 0]
+        scalars = packed.pairs(jnp.concatenate(found[0], -1)[:, :, 0])
         new = self.latent(jnp.concatenate([latent, scalars], -1)) * smooth
         latent = (2.0 * latent + new) / 5.0**0.5
         if not self.mix:
@@ -99,30 +100,39 @@ class Allegro(eqx.Module):
     radial_size: int = eqx.field(static=True)
     l_max: int = eqx.field(static=True)
 
-    def energies(self, vectors, types_i, types_j, separation, mask):
+    def energies(self, vectors, types_i, types_j, separation, mask, room: int | None = None):
         """(m,) eV of m centre beads: vectors (m, K, 3) Å to neighbours, types (m,) and (m, K), separation and mask.
 
-        What is masked may hold anything finite. Neighbours may belong to other processes.
+        What is masked may hold anything finite. Neighbours may belong to other processes. room: the mask has no more
+        pairs than so many; the dense layers see them alone.
         """
-        return jnp.sum(self.pair_energies(vectors, types_i, types_j, separation, mask), 1)
+        return jnp.sum(self.pair_energies(vectors, types_i, types_j, separation, mask, room), 1)
 
-    def pair_energies(self, vectors, types_i, types_j, separation, mask):
+    def pair_energies(self, vectors, types_i, types_j, separation, mask, room: int | None = None):
         """(m, K) eV, zero where masked; the sum of those of a pair of types says whether it attracts."""
         wide = jnp.promote_types(vectors.dtype, jnp.float32)
         kind = jnp.asarray(self.first.weight).dtype
         v = jnp.where(mask[..., None], vectors, jnp.asarray([1.0, 0.0, 0.0], vectors.dtype)).astype(kind)
         r = jnp.sqrt(jnp.sum(v * v, -1) + 1e-12)
+        harmonics = spherical_harmonics(v / r[..., None], self.l_max)
+        packed = Packing(None, None) if room is None else packing(mask, room)
+        rows = mask.shape
+        types_i = packed.pairs(jnp.broadcast_to(types_i[:, None], rows))
+        types_j, separation, mask = (packed.pairs(a) for a in (types_j, separation, mask))
+        r = jnp.where(mask, packed.pairs(r), 1.0)
         apart = 1.0 - envelope((r - INSIDE[0]) / (INSIDE[1] - INSIDE[0]))
         smooth = envelope(r / self.cutoff) * jnp.where(separation == 1, 1.0, apart)
         smooth = jnp.where(mask, smooth, 0.0)[..., None]
         basis = bessel(r, self.cutoff, self.radial_size)
-        latent = self.embedding(basis, types_i, types_j, separation, jnp.asarray(self.warmth, kind)) * smooth
-        harmonics = spherical_harmonics(v / r[..., None], self.l_max)
-        weights = jnp.split(self.first(latent), self.l_max + 1, -1)
+        warmth = jnp.asarray(self.warmth, kind)
+        if warmth.ndim:  # of each centre
+            warmth = packed.pairs(jnp.broadcast_to(warmth, (*rows, 1)))
+        latent = self.embedding(basis, types_i, types_j, separation, warmth) * smooth
+        weights = jnp.split(packed.slots(self.first(latent)), self.l_max + 1, -1)
         tensors = [harmonics[..., part(l), None] * w[:, :, None] for l, w in enumerate(weights)]
         for layer in self.layers:
-            latent, tensors = layer(latent, tensors, harmonics, smooth)
-        out = self.output(latent)[..., 0] * smooth[..., 0]
+            latent, tensors = layer(latent, tensors, harmonics, smooth, packed)
+        out = packed.slots(self.output(latent)[..., 0] * smooth[..., 0])
         return out.astype(wide) * jax.lax.stop_gradient(jnp.asarray(self.scale, wide)) * TYPICAL**-0.5
 
     def at(self, temperature: float) -> Allegro:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -44,6 +45,7 @@ class Packs(eqx.Module):
     mask: Any
     weight: Any
     warmth: Any
+    room: int | None = eqx.field(static=True, default=None)  # pairs in any pack, at most
 
     def __len__(self) -> int:
         return self.positions.shape[0]
@@ -61,7 +63,9 @@ class Packs(eqx.Module):
         """Lists of that system."""
         p, n, k = self.index.shape
         index = self.index + (jnp.arange(p) * n)[:, None, None]
-        return Neighbours(index.reshape(p * n, k), self.mask.reshape(p * n, k))
+        alone = jax.device_count() == 1  # packs divided among devices must not be counted together
+        room = p * self.room if self.room is not None and alone else None
+        return Neighbours(index.reshape(p * n, k), self.mask.reshape(p * n, k), room=room)
 
 
 def packed(samples: Sequence[Sample], cutoff: float, *, size: int | None = None, seed: int = 0) -> Packs:
@@ -117,4 +121,5 @@ def _filled(samples: Sequence[Sample], packs: list[list[tuple[int, int]]], size:
             index[a, here, : found.capacity] = np.asarray(found.index) + start
             mask[a, here, : found.capacity] = found.mask
             start += n
-    return Packs(positions, forces, types, chain, number, index, mask, weight, warmth)
+    most = int(mask.sum((1, 2)).max(initial=1))
+    return Packs(positions, forces, types, chain, number, index, mask, weight, warmth, most)

@@ -11,7 +11,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from consilience.neighbours import Neighbours
+from consilience.neighbours import Neighbours, square_of_pairs
+from consilience.pair_sum import pair_sum
 from consilience.potentials.beads import Chains
 from consilience.potentials.prior import PairTerms, PreparedPrior, Prior
 
@@ -28,34 +29,43 @@ class BeadEnergy(eqx.Module):
     cutoff: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, positions, neighbours: Neighbours):
-        return sum(self.terms(positions, neighbours).values())
+        total = jnp.zeros((), positions.dtype)
+        if self.prior is not None:
+            found, terms = self._pairs(self.prior, neighbours)
+            total = sum(self.prior.bonded(positions).values()) + pair_sum(_together, positions, found, terms)
+        if self.network is not None:
+            total = total + self._network(positions, neighbours)
+        return total
 
     def terms(self, positions, neighbours: Neighbours) -> dict[str, Any]:
         """Energy of each part, eV."""
         out: dict[str, Any] = {}
         if self.prior is not None:
+            found, terms = self._pairs(self.prior, neighbours)
             out |= self.prior.bonded(positions)
-            out |= self._pairs(self.prior, positions, neighbours)
+            out |= {name: jnp.sum(part) for name, part in terms(found.squared(positions)).items()}
         if self.network is not None:
             out["network"] = self._network(positions, neighbours)
         return out
 
-    def _pairs(self, prior: PreparedPrior, x, neighbours: Neighbours) -> dict[str, Any]:
-        if self.dense is not None and neighbours.shift is None:  # no gathers and scatters, which are slow
-            d = [x[None, :, k] - x[:, None, k] for k in range(3)]
-            itself = np.eye(x.shape[0])
-            return self.dense(d[0] * d[0] + d[1] * d[1] + d[2] * d[2] + itself)
+    def _pairs(self, prior: PreparedPrior, neighbours: Neighbours) -> tuple[Neighbours, PairTerms]:
+        """The list for the pairs of the prior, and their coefficients."""
+        if self.dense is not None and neighbours.shift is None:  # no look-ups, which are slow
+            return square_of_pairs(self.chains.types.shape[0]), self.dense
         index, t = neighbours.index, jnp.asarray(self.chains.types)
-        r2 = jnp.where(neighbours.mask, neighbours.squared(x), 1e6)
-        return prior.pair_terms(t[:, None], t[index], self.chains.separation(index), neighbours.mask)(r2)
+        return neighbours, prior.pair_terms(t[:, None], t[index], self.chains.separation(index), neighbours.mask)
 
     def _network(self, x, neighbours: Neighbours):
         index = neighbours.index
         t = jnp.asarray(self.chains.types)
         energies = self.network.energies(
-            neighbours.vectors(x), t, t[index], self.chains.separation(index), neighbours.mask
+            neighbours.vectors(x), t, t[index], self.chains.separation(index), neighbours.mask, neighbours.room
         )
         return jnp.sum(jnp.where(self.chains.real, energies, 0.0))
+
+
+def _together(r2, terms: PairTerms):
+    return sum(terms(r2).values())
 
 
 def bead_energy(chains: Chains, prior: Prior | None = None, network: Any = None) -> BeadEnergy:

@@ -180,9 +180,9 @@ class PairTerms(eqx.Module):
 
     def __call__(self, r2) -> dict[str, Any]:
         """Energies, eV, of pairs at squared distances r2, Å²; what is switched off may be at any distance but zero."""
-        out = {"excluded_volume": jnp.sum(self.strength * basis.core(r2, self.hard))}
+        out = {"excluded_volume": self.strength * basis.core(r2, self.hard)}
         if self.bumps is not None:
-            out["pair"] = jnp.sum(self.bumps * basis.bumps(r2))
+            out["pair"] = jnp.sum(self.bumps * basis.bumps(r2), -1)
         return out
 
 
