@@ -23,12 +23,12 @@ from consilience.core.errors import InputError, clean
 from consilience.potentials.allegro import Allegro, allegro
 from consilience.potentials.bead_energy import BeadEnergy, bead_energy
 from consilience.potentials.beads import Chains
+from consilience.potentials.bundle import DESCRIPTION, WEIGHTS, weights_of
 from consilience.potentials.prior import Prior, empty_prior, walls
 from consilience.potentials.weights import from_named, named
 from consilience.residues import RESIDUES
 
 FORMAT, VERSION = "consilience-beads", 1
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
 @dataclass(frozen=True)
@@ -150,15 +150,7 @@ _KEYS = {"format", "format_version", "prior", "network", "members", "bead_types"
 
 def load_beads(place: Path, said: Mapping[str, Any]) -> BeadModel:
     """The model of the folder `place` whose model.json is `said`. Raises InputError where it is damaged."""
-    weights = place / WEIGHTS
-    try:
-        data = weights.read_bytes()
-    except OSError as err:
-        raise InputError("the weights of the model cannot be read", str(weights), err.strerror or str(err)) from None
-    if hashlib.sha256(data).hexdigest() != said.get("sha256"):
-        fix = "copy the model folder again; both files belong together"
-        raise InputError("the weights do not match the hash in model.json: they are damaged or of another model",
-                         str(weights), fix=fix)  # fmt: skip
+    data = weights_of(place, said)
     if said.get("format_version") != VERSION:
         raise InputError("the model was written by another version", str(place / DESCRIPTION),
                          clean(said.get("format_version")), str(VERSION))  # fmt: skip

@@ -71,6 +71,20 @@ def save_model(folder: Path, model: TrainedModel) -> None:
     write_atomic(folder / DESCRIPTION, text.encode())
 
 
+def weights_of(place: Path, said: Mapping[str, Any]) -> bytes:
+    """The weight file of a model folder whose model.json is `said`. Raises InputError where it is not that file."""
+    weights = place / WEIGHTS
+    try:
+        data = weights.read_bytes()
+    except OSError as err:
+        raise InputError("the weights of the model cannot be read", str(weights), err.strerror or str(err)) from None
+    if hashlib.sha256(data).hexdigest() != said.get("sha256"):
+        fix = "copy the model folder again; both files belong together"
+        raise InputError("the weights do not match the hash in model.json: they are damaged or of another model",
+                         str(weights), fix=fix)  # fmt: skip
+    return data
+
+
 def load_bundle(folder: str | Path) -> TrainedModel:
     """The model in a folder that `save_model` wrote (or in its parent, as model/).
 
@@ -81,15 +95,7 @@ def load_bundle(folder: str | Path) -> TrainedModel:
         place = place / "model"
     said = _description(place)
     architecture = _architecture(said.get("architecture"), place / DESCRIPTION)
-    weights = place / WEIGHTS
-    try:
-        data = weights.read_bytes()
-    except OSError as err:
-        raise InputError("the weights of the model cannot be read", str(weights), err.strerror or str(err)) from None
-    if hashlib.sha256(data).hexdigest() != said.get("sha256"):
-        fix = "copy the model folder again; both files belong together"
-        raise InputError("the weights do not match the hash in model.json: they are damaged or of another model",
-                         str(weights), fix=fix)  # fmt: skip
+    data = weights_of(place, said)
     try:
         arrays = load(data)
         offsets = np.asarray(said["offsets_eV"], float)

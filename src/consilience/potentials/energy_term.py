@@ -127,7 +127,7 @@ class PotentialEnergy(eqx.Module):
         return out
 
 
-def spring_matrix(positions: np.ndarray, numbers: np.ndarray, neighbours: Neighbours) -> sp.csc_matrix:
+def spring_matrix(positions: np.ndarray, numbers: np.ndarray, neighbours: Neighbours) -> Any:
     """(3n, 3n) eV/Å^2: sum over bonds and 1-3 distances of k u u', with a little on the diagonal."""
     radius = np.array([gemmi.Element(int(z)).covalent_r for z in numbers])
     i = np.repeat(np.arange(len(numbers)), neighbours.capacity)[np.ravel(neighbours.mask)]
@@ -145,13 +145,13 @@ def spring_matrix(positions: np.ndarray, numbers: np.ndarray, neighbours: Neighb
             + ANY * sp.identity(3 * len(numbers))).tocsc()  # fmt: skip
 
 
-def _blocks(parts: np.ndarray, row: np.ndarray, column: np.ndarray, n: int) -> sp.csc_matrix:
+def _blocks(parts: np.ndarray, row: np.ndarray, column: np.ndarray, n: int) -> Any:
     rows = np.broadcast_to((3 * row[:, None] + np.arange(3))[:, :, None], parts.shape)
     columns = np.broadcast_to((3 * column[:, None] + np.arange(3))[:, None, :], parts.shape)
     return sp.coo_matrix((parts.ravel(), (rows.ravel(), columns.ravel())), (3 * n, 3 * n)).tocsc()
 
 
-def _carried(matrix: sp.csc_matrix, place: np.ndarray, owner: np.ndarray, n: int) -> sp.csc_matrix:
+def _carried(matrix: Any, place: np.ndarray, owner: np.ndarray, n: int) -> Any:
     """J' matrix J where the position place[k] moves with owner[k] of n."""
     rows, columns = (3 * a[:, None] + np.arange(3) for a in (place, owner))
     j = sp.coo_matrix((np.ones(rows.size), (rows.ravel(), columns.ravel())), (matrix.shape[0], 3 * n)).tocsc()

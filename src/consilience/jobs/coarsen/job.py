@@ -75,8 +75,7 @@ def coarsen(
         folder.write_manifest(files, config)
         folder.write_job(config, [f"{a}:{b}" for a, b in pairs])
         for frames, _ in proteins:
-            for finding in frames.findings:
-                folder.warn(finding) if finding.level == "warn" else folder.log(f"note: {finding}")
+            folder.tell(frames.findings)
         return _coarsen(folder, proteins, options, shared)
 
 

@@ -89,6 +89,23 @@ class OutputFolder:
         self._append(f"warning: {finding}")
         self.run.warn(finding)
 
+    def tell(self, findings: Iterable[Finding]) -> None:
+        """Warnings as such, the rest as notes in the log."""
+        for finding in findings:
+            self.warn(finding) if finding.level == "warn" else self.log(f"note: {finding}")
+
+    def begin(
+        self,
+        paths: Sequence[str | Path],
+        config: Mapping[str, Any],
+        findings: Iterable[Finding] = (),
+        inputs: Sequence[str | Path] = (),
+    ) -> None:
+        """Manifest and job of a run on `paths`, and what was found in them; `inputs`: as the job names them."""
+        self.write_manifest(paths, config)
+        self.write_job(config, inputs)
+        self.tell(findings)
+
     def _append(self, text: str) -> None:
         try:
             with open(self.path / LOG, "a", encoding="utf-8") as handle:

@@ -59,10 +59,7 @@ def evaluate_beads(
     folder = open_folder("evaluate", Path(files[0]).name.split(".")[0], run, data.paths)
     with interruptible(folder):
         config = {"model": model.path, "keys": frames.keys, "units": frames.units, "reference": reference}
-        folder.write_manifest(data.paths, config)
-        folder.write_job(config)
-        for finding in data.findings:
-            folder.warn(finding) if finding.level == "warn" else folder.log(f"note: {finding}")
+        folder.begin(data.paths, config, data.findings)
         summary, predictions = scores_of(bundle, data, folder)
         _report(folder, summary, data)
         return EvaluateResult(folder.write_summary(summary), folder.path, predictions)

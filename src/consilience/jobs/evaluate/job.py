@@ -61,10 +61,7 @@ def evaluate(
     folder = open_folder("evaluate", paths[0].name.split(".")[0], run, paths)
     with interruptible(folder):
         config = {"model": Path(model), "keys": frames.keys, "units": frames.units}
-        folder.write_manifest(paths, config)
-        folder.write_job(config)
-        for finding in data.findings:
-            folder.warn(finding) if finding.level == "warn" else folder.log(f"note: {finding}")
+        folder.begin(paths, config, data.findings)
         return _evaluate(loaded, data, folder)
 
 

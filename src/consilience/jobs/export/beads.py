@@ -51,10 +51,7 @@ def export_beads(
     folder = open_folder("export", stem, run, inputs)
     with interruptible(folder):
         config = {f.name: getattr(options, f.name) for f in fields(options)}
-        folder.write_manifest(inputs, config)
-        folder.write_job(config, [place, file])
-        for finding in (*start.findings, *engine.findings):
-            folder.warn(finding) if finding.level == "warn" else folder.log(f"note: {finding}")
+        folder.begin(inputs, config, (*start.findings, *engine.findings), [place, file])
         return _export(folder, model, start, energy, engine, options), folder.path
 
 

@@ -66,10 +66,7 @@ def export(
     folder = open_folder("export", stem, run, inputs)
     with interruptible(folder):
         config = {f.name: getattr(options, f.name) for f in fields(options)}
-        folder.write_manifest(inputs, config)
-        folder.write_job(config, [p for p in (place, file) if p is not None])
-        for finding in start.findings:
-            folder.warn(finding) if finding.level == "warn" else folder.log(f"note: {finding}")
+        folder.begin(inputs, config, start.findings, [p for p in (place, file) if p is not None])
         return _export(folder, model, start, evaluate, options)
 
 

@@ -51,10 +51,7 @@ def learn(
     folder = open_folder("learn", given.molecules[0].frames.name, run, given.paths)
     with interruptible(folder):
         config = {f.name: getattr(options, f.name) for f in fields(options)}
-        folder.write_manifest(given.paths, config)
-        folder.write_job(config, given.names)
-        for finding in given.findings:
-            folder.warn(finding) if finding.level == "warn" else folder.log(f"note: {finding}")
+        folder.begin(given.paths, config, given.findings, given.names)
         return _learn(folder, given, options)
 
 

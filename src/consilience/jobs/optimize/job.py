@@ -47,10 +47,7 @@ def optimize(
     folder = open_folder("optimize", start.path.name.split(".")[0], run, inputs)
     with interruptible(folder):
         config = {f.name: getattr(options, f.name) for f in fields(options)}
-        folder.write_manifest(inputs, config)
-        folder.write_job(config, [place, file])
-        for finding in start.findings:
-            folder.warn(finding) if finding.level == "warn" else folder.log(f"note: {finding}")
+        folder.begin(inputs, config, start.findings, [place, file])
         return _optimize(folder, model, start, options)
 
 

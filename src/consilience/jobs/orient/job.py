@@ -184,10 +184,7 @@ def _orient(
     from consilience.jobs.orient.restrained_atoms import restrain
 
     config = {f.name: getattr(options, f.name) for f in fields(options)}
-    folder.write_manifest(inputs.paths, config)
-    folder.write_job(config)
-    for finding in inputs.findings:
-        folder.warn(finding) if finding.level == "warn" else folder.log(f"note: {finding}")
+    folder.begin(inputs.paths, config, inputs.findings)
     split, names = problem.split, inputs.bodies.names
     folder.log(f"model {inputs.structure.source}: {composition(inputs.structure)}; bodies {', '.join(names)}")
     unused = int(np.sum(~(split.work | split.steer | split.free)))

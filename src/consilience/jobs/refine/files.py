@@ -10,7 +10,7 @@ from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.refine.coot import write_coot
 from consilience.jobs.refine.report import refinement_page
 from consilience.jobs.refine.result import Refined
-from consilience.jobs.refine.summary import cycle_rows
+from consilience.jobs.refine.scores import cycle_rows
 from consilience.report.render import write_page
 from consilience.structure.write import write_mmcif, write_pdb
 from consilience.xray.maps import map_coefficients

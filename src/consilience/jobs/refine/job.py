@@ -79,7 +79,7 @@ def _refine(
     from consilience.jobs.refine.joint import ALONE, fold_scores, in_table, join, joint_summary, whole_course
     from consilience.jobs.refine.problem import Refinement
     from consilience.jobs.refine.protocol import displacement_model, listed_stages, refinement_protocol, steered_weights
-    from consilience.jobs.refine.summary import cycle_line, refinement_summary
+    from consilience.jobs.refine.scores import cycle_line, refinement_summary
     from consilience.xray.experiment import Crystal
     from consilience.xray.french_wilson import amplitudes
 
@@ -89,11 +89,7 @@ def _refine(
         folder.write_job(config)
     else:
         folder.write(JOB, mixture.as_yaml(folder.path))
-    for finding in inputs.findings:
-        if finding.level == "warn":
-            folder.warn(finding)
-        else:
-            folder.log(f"note: {finding}")
+    folder.tell(inputs.findings)
     data = inputs.reflections
     amplitude, sigma = amplitudes(data)
     crystal = Crystal.of(data, amplitude, sigma, STEER_SHARE, run.seed)

@@ -19,7 +19,7 @@ from consilience.jobs.joint.relaxation import Rates, RelaxationEvidence, relaxat
 from consilience.jobs.joint.trials import Verdict, on_trial
 from consilience.jobs.refine.problem import Refinement
 from consilience.jobs.refine.protocol import refinement_protocol, steered_weights
-from consilience.jobs.refine.summary import cycle_line, cycle_rows
+from consilience.jobs.refine.scores import cycle_line, cycle_rows
 from consilience.nmr.diffusion import DiffusionKind, correlation_time, principal_axes
 
 ALONE = "checkpoint-alone.safetensors"

@@ -9,7 +9,7 @@ import numpy as np
 from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.relaxation.inputs import RelaxationInputs
 from consilience.jobs.relaxation.report import relaxation_page
-from consilience.jobs.relaxation.summary import held_out
+from consilience.jobs.relaxation.scores import held_out
 from consilience.nmr.analysis import Analysis
 from consilience.nmr.modelfree import EXTENDED, FREE, PARAMETERS
 from consilience.nmr.star_write import write_order_parameters

@@ -50,7 +50,7 @@ def _relaxation(
     inputs: RelaxationInputs, options: RelaxationOptions, models: tuple[str, ...], folder: OutputFolder
 ) -> RelaxationResult:
     from consilience.jobs.relaxation.files import write_files
-    from consilience.jobs.relaxation.summary import relaxation_summary
+    from consilience.jobs.relaxation.scores import relaxation_summary
     from consilience.nmr.analysis import AnalysisOptions, analyse
     from consilience.nmr.gradients import check_derivatives
 
@@ -68,10 +68,7 @@ def _relaxation(
         montecarlo=options.montecarlo,
         seed=folder.run.seed,
     )
-    folder.write_manifest(inputs.paths, config)
-    folder.write_job(config)
-    for finding in inputs.findings:
-        _tell(folder, finding)
+    folder.begin(inputs.paths, config, inputs.findings)
     work, amides = inputs.work, inputs.amides
     folder.log(
         f"data: {int(work.measured.sum())} rates of {len(work.residues)} residues: "
@@ -79,7 +76,7 @@ def _relaxation(
     )
     folder.log(f"r(N-H) {options.r_nh} Å, CSA {options.csa} ppm, constants {options.constants}")
     vectors, tilt = (None, None) if amides is None else (amides.vectors, amides.tilt)
-    done = analyse(work, vectors, tilt, choices, folder.log, lambda finding: _tell(folder, finding))
+    done = analyse(work, vectors, tilt, choices, folder.log, lambda finding: folder.tell([finding]))
     _tell_shielding(folder, done)
     gradients = check_derivatives(done)
     summary = relaxation_summary(done, inputs, gradients, _speed(done))
@@ -97,13 +94,6 @@ def _relaxation(
         + f"; report: {folder.path / 'report.html'}"
     )
     return RelaxationResult(summary, folder.path, done)
-
-
-def _tell(folder: OutputFolder, finding: Any) -> None:
-    if finding.level == "warn":
-        folder.warn(finding)
-    else:
-        folder.log(f"note: {finding}")
 
 
 def _tell_shielding(folder: OutputFolder, done: Any) -> None:

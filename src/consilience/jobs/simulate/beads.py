@@ -46,10 +46,7 @@ def simulate_beads(place: Path, file: Path, options: SimulateOptions, run: RunOp
     folder = open_folder("simulate", begun.path.name.split(".")[0], run, inputs)
     with interruptible(folder):
         chosen = {f.name: getattr(options, f.name) for f in fields(options)}
-        folder.write_manifest(inputs, chosen)
-        folder.write_job(chosen, [place, file])
-        for finding in (*begun.findings, *observe.findings):
-            folder.warn(finding) if finding.level == "warn" else folder.log(f"note: {finding}")
+        folder.begin(inputs, chosen, (*begun.findings, *observe.findings), [place, file])
         size = float(np.linalg.norm(first.forces, axis=1).max()) / KCAL_MOL
         folder.log(f"start: {begun.formula}; {first.energy / KCAL_MOL:.3f} kcal/mol, largest force {size:.3g} "
                    "kcal/mol/Å")  # fmt: skip

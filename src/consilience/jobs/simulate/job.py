@@ -62,10 +62,8 @@ def simulate(
     inputs = [*model_files(model), file]
     folder = open_folder("simulate", start.path.name.split(".")[0], run, inputs)
     with interruptible(folder):
-        folder.write_manifest(inputs, {f.name: getattr(options, f.name) for f in fields(options)})
-        folder.write_job({f.name: getattr(options, f.name) for f in fields(options)}, [place, file])
-        for finding in start.findings:
-            folder.warn(finding) if finding.level == "warn" else folder.log(f"note: {finding}")
+        config = {f.name: getattr(options, f.name) for f in fields(options)}
+        folder.begin(inputs, config, start.findings, [place, file])
         _tell_start(folder, start, begun, file)
         return _simulate(folder, model, start, energy, options)
 

@@ -55,15 +55,8 @@ def spectrum(
     folder = open_folder("spectrum", start.path.name.split(".")[0], run, inputs)
     with interruptible(folder):
         config = {f.name: getattr(options, f.name) for f in fields(options)}
-        folder.write_manifest(inputs, config)
-        folder.write_job(config, [place, file])
-        for finding in start.findings:
-            _tell(folder, finding)
+        folder.begin(inputs, config, start.findings, [place, file])
         return _spectrum(folder, model, start, reference, options)
-
-
-def _tell(folder: OutputFolder, finding: Finding) -> None:
-    folder.warn(finding) if finding.level == "warn" else folder.log(f"note: {finding}")
 
 
 def _spectrum(folder: OutputFolder, model: Any, start: Any, reference: Any, options: SpectrumOptions) -> SpectrumResult:
@@ -82,8 +75,7 @@ def _spectrum(folder: OutputFolder, model: Any, start: Any, reference: Any, opti
     folder.log(f"{start.formula}: relaxed in {relaxed.steps} steps to a largest force of {relaxed.max_force:.1e} eV/Å")
     if not relaxed.converged:
         fix = "relax it with other settings first, or give a larger --fmax"
-        _tell(
-            folder,
+        folder.warn(
             Finding(
                 "warn",
                 "the geometry is not relaxed: low frequencies are not to be trusted",
@@ -91,7 +83,7 @@ def _spectrum(folder: OutputFolder, model: Any, start: Any, reference: Any, opti
                 f"a force of {relaxed.max_force:.2g} eV/Å",
                 f"at most {options.fmax:g} eV/Å",
                 fix,
-            ),
+            )
         )
     x = relaxed.positions
     lists = Source(energy).neighbours(x, **start.place())
@@ -100,19 +92,18 @@ def _spectrum(folder: OutputFolder, model: Any, start: Any, reference: Any, opti
     imaginary = int(np.sum(modes.cm1 < IMAGINARY))
     if imaginary:
         fix = "start from another geometry: this one is a saddle point"
-        _tell(folder, Finding("warn", f"{imaginary} imaginary frequencies (given as negative numbers)", where,
+        folder.warn(Finding("warn", f"{imaginary} imaginary frequencies (given as negative numbers)", where,
                               f"{modes.cm1[0]:.1f} cm^-1", "none at a minimum", fix))  # fmt: skip
     channels = model.info.get("channels")
     if isinstance(channels, list) and not {"dipole", "charges", "esp"} & set(channels) and not start.periodic:
         what = "the model was not trained on dipoles or charges: infrared intensities mean nothing"
-        _tell(folder, Finding("warn", what, where, f"trained on {', '.join(map(str, channels))}", "dipole"))
+        folder.warn(Finding("warn", what, where, f"trained on {', '.join(map(str, channels))}", "dipole"))
     dynamic = None
     if options.md:
         dynamic = of_model(energy, start, x, options, folder.run.seed, folder.log)
     elif options.trajectory is not None:
         dynamic, findings = of_trajectory(energy, start, options.trajectory, options)
-        for finding in findings:
-            _tell(folder, finding)
+        folder.tell(findings)
     ir = modes.ir_km_mol
     folder.write_csv("harmonic.csv", [
         {"mode": i + 1, "cm1": float(f), "ir_km_mol": None if ir is None else float(ir[i])}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from consilience.core.errors import InputError
-from consilience.core.parallel import is_follower
 from consilience.frames.frames import join
 from consilience.jobs.common.html_table import Shown
 from consilience.jobs.common.options import RunOptions, TrainOptions
-from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
 from consilience.jobs.train.data import TrainingData, described, element_energies, load_training
+from consilience.jobs.train.leading import in_folder
 from consilience.jobs.train.recipe import Recipe, architecture_of, recipe
 from consilience.jobs.train_beads.recipe import BEAD_MODELS
 
@@ -54,13 +53,7 @@ def train(
     made = recipe(options)
     data = load_training(files, options, made.schedule.get("weights", {}))
     stem = f"{Path(files[0]).name.split('.')[0]}-{options.model.replace('+', '-')}"
-    if is_follower():
-        with tempfile.TemporaryDirectory() as place:
-            quiet = replace(run, output=Path(place) / "out", resume=False, say=lambda _: None, warn=lambda _: None)
-            return _train(data, options, made, open_folder("train", stem, quiet, data.paths))
-    folder = open_folder("train", stem, run, data.paths)
-    with interruptible(folder):
-        return _train(data, options, made, folder)
+    return in_folder(stem, run, data.paths, lambda folder: _train(data, options, made, folder))
 
 
 def _train(data: TrainingData, options: TrainOptions, made: Recipe, folder: OutputFolder) -> TrainResult:
@@ -78,10 +71,7 @@ def _train(data: TrainingData, options: TrainOptions, made: Recipe, folder: Outp
     schedule = Schedule(**made.schedule)
     architecture = architecture_of(made, data.work.elements)
     config |= {"architecture": architecture, "schedule": schedule}
-    folder.write_manifest(data.paths, config)
-    folder.write_job(config)
-    for finding in data.findings:
-        folder.warn(finding) if finding.level == "warn" else folder.log(f"note: {finding}")
+    folder.begin(data.paths, config, data.findings)
     shown = described(data.work)
     for name, row in shown.items():
         unit = f" (in the file: {row['file_unit']})" if row["file_unit"] not in ("", row["unit"]) else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -15,10 +14,10 @@ import numpy as np
 
 from consilience.coarse.beads import Beads
 from consilience.coarse.noise import residual_noise
-from consilience.core.parallel import is_follower
 from consilience.jobs.common.options import RunOptions, TrainOptions
-from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
+from consilience.jobs.train.leading import in_folder
 from consilience.jobs.train_beads.fit import Fitted, fit_bead_prior, fit_beads, squared
 from consilience.jobs.train_beads.recipe import BeadRecipe, bead_recipe, with_recipe
 from consilience.jobs.train_beads.sets import BeadSets, chains_of_beads, load_bead_sets
@@ -40,13 +39,7 @@ def train_beads(files: Sequence[str | Path], options: TrainOptions, run: RunOpti
         run = replace(run, output=Path(recipe.directory))
     sets = load_bead_sets(files, options, recipe.stride)
     stem = f"{Path(files[0]).name.split('.')[0]}-{options.model}"
-    if is_follower():
-        with tempfile.TemporaryDirectory() as place:
-            quiet = replace(run, output=Path(place) / "out", resume=False, say=lambda _: None, warn=lambda _: None)
-            return _train(sets, options, recipe, open_folder("train", stem, quiet, sets.paths))
-    folder = open_folder("train", stem, run, sets.paths)
-    with interruptible(folder):
-        return _train(sets, options, recipe, folder)
+    return in_folder(stem, run, sets.paths, lambda folder: _train(sets, options, recipe, folder))
 
 
 def _train(sets: BeadSets, options: TrainOptions, recipe: BeadRecipe, folder: OutputFolder) -> Any:
@@ -55,10 +48,7 @@ def _train(sets: BeadSets, options: TrainOptions, recipe: BeadRecipe, folder: Ou
 
     config = {f.name: getattr(options, f.name) for f in fields(options) if f.name != "frames"}
     config |= {"keys": options.frames.keys, "units": options.frames.units, "recipe": recipe}
-    folder.write_manifest(sets.paths, config)
-    folder.write_job(config)
-    for finding in sets.findings:
-        folder.warn(finding) if finding.level == "warn" else folder.log(f"note: {finding}")
+    folder.begin(sets.paths, config, sets.findings)
     for name, proteins in sets.by_name.items():
         folder.log(f"{name}: " + ", ".join(f"{b.name} {len(b)} frames of {len(b.residues)} beads" for b in proteins))
     fitted = fit_beads(
