@@ -70,6 +70,8 @@ def test_joint_refinement(tmp_path: Path) -> None:
     assert s["leave_one_out"]["xray"]["r_free"] > s["leave_one_out"]["none"]["r_free"]
     assert s["leave_one_out"]["geometry"]["rmsz"]["bond"] > 2 * s["leave_one_out"]["none"]["rmsz"]["bond"]
     assert abs(s["tau_c_ns"] - 5.2) < 0.3 and 1.3 < s["diffusion"]["ratio"] < 1.9
+    cycles = [c["cycle"] for c in s["cycles"]]
+    assert cycles == sorted(set(cycles)) and s["cycles"][0]["block"] == "start" and s["r_work_start"] > s["r_work"]
     errors = s["coordinate_errors"]
     assert 0.02 < errors["median_A"] < 0.4 and abs(sum(errors["share"].values()) - 1) < 1e-6
     assert all(errors["share"][t] > 0.001 for t in ("xray", "geometry", "nmr")) and errors["indefinite"] == 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
-import gemmi
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,8 +22,7 @@ from consilience.neighbours import Neighbours, neighbour_matrix
 from consilience.potentials.graph import Graph
 from consilience.potentials.potential import Potential
 
-STRETCH, BEND, ANY = 30.0, 5.0, 0.5  # eV/Å^2, of bonds, of distances across an angle, of any motion: typical
-BONDED = 1.3  # of the sum of covalent radii
+STRETCH, BEND = 30.0, 4.0  # eV/Å^2, of bonds to hydrogen: what a step of theirs is measured by
 SKIN = 1.0  # Å that lists reach beyond the cutoff: atoms move within a stage
 
 
@@ -110,49 +108,11 @@ class PotentialEnergy(eqx.Module):
         return Score(value, {"energy_eV": energy, "largest_force": jnp.max(jnp.abs(forces), initial=0.0)})
 
     def curvature(self, model: Model, obs: Any = None) -> dict[str, Any]:
-        """Springs along bonds and across angles, typical of molecules; hydrogens move with their parents.
-
-        Beads have none: their restraints are stiffer.
-        """
-        if not isinstance(self.energy, Molecules):
+        """Of hydrogens alone, typical: along and across their bonds. That of heavy atoms is left to the restraints."""
+        if not len(self.parent):
             return {}
-        x = np.asarray(self.positions(model), float)
-        springs = spring_matrix(x, np.asarray(self.energy.numbers), self.neighbours) / float(self.kt)
-        n, atoms = np.shape(model["xyz"])[0], len(self.atoms)
-        place = np.argsort(np.asarray(self.order))  # of atoms, then hydrogens, among the positions
-        heavy = np.concatenate([np.asarray(self.atoms), np.asarray(self.parent)]).astype(int)
-        out = {"xyz": _carried(springs, place, heavy, n)}
-        if len(self.parent):
-            out["hydrogens"] = _carried(springs, place[atoms:], np.arange(len(self.parent)), len(self.parent))
-        return out
-
-
-def spring_matrix(positions: np.ndarray, numbers: np.ndarray, neighbours: Neighbours) -> Any:
-    """(3n, 3n) eV/Å^2: sum over bonds and 1-3 distances of k u u', with a little on the diagonal."""
-    radius = np.array([gemmi.Element(int(z)).covalent_r for z in numbers])
-    i = np.repeat(np.arange(len(numbers)), neighbours.capacity)[np.ravel(neighbours.mask)]
-    j = np.ravel(neighbours.index)[np.ravel(neighbours.mask)]
-    near = np.linalg.norm(positions[i] - positions[j], axis=1) < BONDED * (radius[i] + radius[j])
-    bonds = sp.coo_matrix((np.ones(near.sum()), (i[near], j[near])), (len(numbers),) * 2).tocsr()
-    second = sp.coo_matrix(bonds @ bonds)
-    angles = (second.row != second.col) & (np.asarray(bonds[second.row, second.col]).ravel() == 0)
-    first, other = np.r_[i[near], second.row[angles]], np.r_[j[near], second.col[angles]]
-    k = np.r_[np.full(near.sum(), STRETCH), np.full(angles.sum(), BEND)]
-    u = positions[first] - positions[other]
-    u /= np.maximum(np.linalg.norm(u, axis=1, keepdims=True), 1e-6)
-    parts = k[:, None, None] * u[:, :, None] * u[:, None, :]  # each pair from both sides: its own block and the other
-    return (_blocks(parts, first, first, len(numbers)) - _blocks(parts, first, other, len(numbers))
-            + ANY * sp.identity(3 * len(numbers))).tocsc()  # fmt: skip
-
-
-def _blocks(parts: np.ndarray, row: np.ndarray, column: np.ndarray, n: int) -> Any:
-    rows = np.broadcast_to((3 * row[:, None] + np.arange(3))[:, :, None], parts.shape)
-    columns = np.broadcast_to((3 * column[:, None] + np.arange(3))[:, None, :], parts.shape)
-    return sp.coo_matrix((parts.ravel(), (rows.ravel(), columns.ravel())), (3 * n, 3 * n)).tocsc()
-
-
-def _carried(matrix: Any, place: np.ndarray, owner: np.ndarray, n: int) -> Any:
-    """J' matrix J where the position place[k] moves with owner[k] of n."""
-    rows, columns = (3 * a[:, None] + np.arange(3) for a in (place, owner))
-    j = sp.coo_matrix((np.ones(rows.size), (rows.ravel(), columns.ravel())), (matrix.shape[0], 3 * n)).tocsc()
-    return (j.T @ matrix @ j).tocsc()
+        offset = np.asarray(model["hydrogens"], float)
+        u = offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-6)
+        along = u[:, :, None] * u[:, None, :]
+        blocks = (BEND * np.eye(3) + (STRETCH - BEND) * along) / float(self.kt)
+        return {"hydrogens": sp.block_diag(list(blocks), format="csc")}

@@ -161,11 +161,11 @@ def _refine(
 
         folder.log("coordinate errors from the Hessian of all terms")
         result = replace(result, errors=coordinate_errors(done, run.seed))
+    if joint is not None:
+        result = replace(result, history=whole_course(joint, result.history))
     summary = refinement_summary(result, gradients)
     if joint is not None:
         summary = fold_scores({**summary, **joint_summary(joint, done, done.history[0])})
-        summary |= whole_course(joint, summary)
-        result = replace(result, history=[*joint.history, *result.history])
         for words in in_table(summary):
             folder.log(words)
     if gradients is not None and gradients["max_rel_error"] > TOLERANCE:

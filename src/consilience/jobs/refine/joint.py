@@ -19,7 +19,7 @@ from consilience.jobs.joint.relaxation import Rates, RelaxationEvidence, relaxat
 from consilience.jobs.joint.trials import Verdict, on_trial
 from consilience.jobs.refine.problem import Refinement
 from consilience.jobs.refine.protocol import refinement_protocol, steered_weights
-from consilience.jobs.refine.scores import cycle_line, cycle_rows
+from consilience.jobs.refine.scores import cycle_line
 from consilience.nmr.diffusion import DiffusionKind, correlation_time, principal_axes
 
 ALONE = "checkpoint-alone.safetensors"
@@ -175,14 +175,10 @@ def fold_scores(summary: dict[str, Any]) -> dict[str, Any]:
     return {**summary, "scores": {**summary["scores"], **more}}
 
 
-def whole_course(joint: Joint, summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Start and cycles with those before the evidence was there."""
-    if not joint.history:
-        return {}
-    first, before = joint.history[0], cycle_rows(list(joint.history))
-    later = [{**row, "cycle": row["cycle"] + len(before)} for row in summary["cycles"]]
-    free = first["free"]["r_free"] if summary["r_free"] is not None else None
-    return {"r_work_start": first["scores"]["r_work"], "r_free_start": free, "cycles": [*before, *later]}
+def whole_course(joint: Joint, later: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Records of the cycles before the evidence was there and of those after, numbered through."""
+    shift = joint.history[-1]["stage"] + 2 if joint.history else 0
+    return [*joint.history, *({**h, "stage": h["stage"] + shift} for h in later)]
 
 
 def in_table(summary: Mapping[str, Any]) -> list[str]:
