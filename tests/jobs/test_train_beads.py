@@ -15,9 +15,10 @@ from consilience.core.errors import InputError
 from consilience.jobs.common.options import RunOptions, TrainOptions
 from consilience.jobs.common.output import Interrupted
 from consilience.jobs.train.job import train
-from consilience.jobs.train_beads.fit import start_of
+from consilience.jobs.train_beads.fit import Fitted, start_of
 from consilience.jobs.train_beads.recipe import bead_recipe, with_recipe
 from consilience.jobs.train_beads.sets import load_bead_sets
+from consilience.potentials.bead_model import BeadModel
 from consilience.potentials.prior import WEAKEST
 from consilience.units import KCAL_MOL
 
@@ -72,7 +73,8 @@ def test_hybrid(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.Monk
     settings = [w for s in (*SMALL, *FAST) for w in ("--set", s)]
     command = ["train", str(files["a"]), "--model", "hybrid", "--free", "a:1", "--epochs", "3", "--valid", "0.2"]
     assert main([*command, *settings, "-o", str(out)]) == 0
-    assert "warn" not in "".join(capsys.readouterr()).lower()
+    told = [line for line in "".join(capsys.readouterr()).lower().splitlines() if "warn" in line]
+    assert all("no epoch predicted the steer frames better" in line for line in told)  # the prior says it all
     summary = json.loads((out / "summary.json").read_text())
     for name in ("report.html", "history.csv", "manifest.json", "job.yaml", "log.txt", "model/model.json"):
         assert (out / name).is_file(), name
@@ -84,6 +86,11 @@ def test_hybrid(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.Monk
     noise = 0.2 / KCAL_MOL  # that the file was made with; of few frames it is told from above
     assert noise < summary["noise_floor_kcal_A"] < 1.3 * noise
     assert summary["table"]["free"]["force_rmse_kcal_A"] == pytest.approx(noise, rel=0.1)
+
+
+def test_a_network_that_never_gained_is_told_of() -> None:
+    rows = [{"member": m, "best": b} for m, b in ((1, False), (1, True), (2, False), (2, False))]
+    assert Fitted(BeadModel(None), None, rows, 2).idle == [2]
 
 
 @pytest.mark.slow

@@ -41,6 +41,11 @@ class Fitted:
     histories: list[dict[str, Any]] = field(default_factory=list)
     epochs: int = 0
 
+    @property
+    def idle(self) -> list[int]:
+        """Members (from 1) that no epoch made better on the steer frames than they began."""
+        return sorted({h["member"] for h in self.histories} - {h["member"] for h in self.histories if h["best"]})
+
 
 def shape_of(recipe: BeadRecipe, sets: BeadSets) -> NetworkShape:
     """The shape of the network. Raises InputError for values out of range."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from consilience.coarse.beads import Beads
 from consilience.coarse.noise import residual_noise
+from consilience.core.errors import Finding
 from consilience.jobs.common.options import RunOptions, TrainOptions
 from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
@@ -63,6 +64,11 @@ def _train(sets: BeadSets, options: TrainOptions, recipe: BeadRecipe, folder: Ou
         callback=_Progress(folder, options.ensemble),
     )
     model = fitted.model
+    if fitted.idle:
+        which = f"network {', '.join(map(str, fitted.idle))} of {options.ensemble}"
+        fix = "more epochs, more frames, or another split (--valid): steer frames may be of another kind"
+        what = "no epoch predicted the steer frames better than the start: the network adds nothing"
+        folder.warn(Finding("warn", what, which, f"{fitted.epochs} epochs", fix=fix))
     table = table_of(model, sets)
     for name, row in table.items():
         folder.log(name + ": " + ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float)))
