@@ -139,6 +139,20 @@ def test_a_free_protein(files: dict[str, Path], tmp_path: Path, bare: None) -> N
             train([files["a"], other], options=options(free=free), run=run(tmp_path / "z"))
 
 
+def test_a_protein_to_steer_by(files: dict[str, Path]) -> None:
+    names = {
+        k: {b.name: len(b) for b in v} for k, v in load_bead_sets([files["a"]], options(valid="a:1")).by_name.items()
+    }
+    assert names["valid"]["a"] > 0 and names["train"]["a"] > 0
+    for valid, words in (
+        ("a:7", "--valid names no trajectory"),
+        ("a", "--valid leaves no frames"),
+        ("c", "neither a share"),
+    ):
+        with pytest.raises(InputError, match=words):
+            load_bead_sets([files["a"]], options(valid=valid))
+
+
 def test_shares_and_weights(files: dict[str, Path], tmp_path: Path, bare: None) -> None:
     """Frames of a temperature without a share, and proteins without a weight, move nothing."""
     cold = str(files["cold"])

@@ -39,7 +39,8 @@ class BeadSets:
 
 
 def load_bead_sets(files: Sequence[str | Path], options: TrainOptions, stride: int = 1) -> BeadSets:
-    """Read and split. `--free` sets aside whole proteins, whole trajectories (PROTEIN:NUMBER), or is a file.
+    """Read and split. `--free` and `--valid` set aside whole proteins or trajectories (PROTEIN:NUMBER), or are files;
+    `--valid` may be a share of each trajectory.
 
     Raises InputError for bad files, names that are not there, and where nothing is left to train on.
     """
@@ -58,9 +59,12 @@ def load_bead_sets(files: Sequence[str | Path], options: TrainOptions, stride: i
             free = read(options.free)
             paths.append(Path(options.free))
         else:
-            proteins, free = _set_aside(proteins, options.free)
-    share = share_of(options.valid)
-    if share is None:
+            proteins, free = _set_aside(proteins, options.free, "--free")
+    by_name = {b.name for b in proteins} & {w.strip().partition(":")[0] for w in options.valid.split(",")}
+    share = None if by_name else share_of(options.valid)
+    if by_name and not Path(options.valid).is_file():
+        proteins, steer = _set_aside(proteins, options.valid, "--valid")
+    elif share is None:
         steer = read(options.valid)
         paths.append(Path(options.valid))
     else:
@@ -163,23 +167,23 @@ def in_order(beads: Beads) -> Beads:
     )
 
 
-def _set_aside(proteins: list[Beads], names: str) -> tuple[list[Beads], list[Beads]]:
+def _set_aside(proteins: list[Beads], names: str, option: str) -> tuple[list[Beads], list[Beads]]:
     rest, free = list(proteins), []
     for word in (w.strip() for w in names.split(",") if w.strip()):
         name, _, number = word.partition(":")
         here = [b for b in rest if b.name == name]
         if not here or (number and not number.isdigit()):
             known = ", ".join(sorted({b.name for b in proteins}))
-            raise InputError("--free names no protein", found=clean(word), expected=f"a file, or of: {known}",
+            raise InputError(f"{option} names no protein", found=clean(word), expected=f"a file, or of: {known}",
                              fix="PROTEIN for all of its frames, PROTEIN:NUMBER for one trajectory")  # fmt: skip
         for b in here:
             chosen = b.trajectory == int(number) if number else np.ones(len(b), bool)
             if not chosen.any():
                 known = ", ".join(str(t) for t in np.unique(b.trajectory))
-                raise InputError("--free names no trajectory", found=clean(word), expected=f"{name}: {known}")
+                raise InputError(f"{option} names no trajectory", found=clean(word), expected=f"{name}: {known}")
             free.append(b.select(chosen))
             rest = [b.select(~chosen) if r is b else r for r in rest]
     rest = [b for b in rest if len(b)]
     if not rest:
-        raise InputError("--free leaves no frames to train on", found=clean(names))
+        raise InputError(f"{option} leaves no frames to train on", found=clean(names))
     return rest, free
