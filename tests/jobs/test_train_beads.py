@@ -153,6 +153,22 @@ def test_a_protein_to_steer_by(files: dict[str, Path]) -> None:
             load_bead_sets([files["a"]], options(valid=valid))
 
 
+def test_of_many_proteins_one_tells_whether_a_network_serves_others(files: dict[str, Path], tmp_path: Path) -> None:
+    with np.load(files["a"]) as d:
+        arrays = dict(d)
+    paths = [files["a"]]
+    for k, letter in enumerate("GVL"):
+        paths.append(tmp_path / f"p{k}.npz")
+        np.savez(paths[-1], **{**arrays, "seq": np.array(letter + str(arrays["seq"])[1:])})
+    sets = load_bead_sets(paths, options(), transfer=True)
+    trained, steering = ({b.name for b in v} for v in (sets.work, sets.steer))
+    assert len(trained) == 3 and len(steering) == 4 and any("serves others" in str(f) for f in sets.findings)
+    (out,) = steering - trained
+    assert sets.steer[-1].name == out and 0 < len(sets.steer[-1]) <= sum(len(b) for b in sets.steer[:-1])
+    for given in (load_bead_sets(paths, options()), load_bead_sets(paths[:3], options(), transfer=True)):
+        assert {b.name for b in given.work} == {b.name for b in given.steer}
+
+
 def test_shares_and_weights(files: dict[str, Path], tmp_path: Path, bare: None) -> None:
     """Frames of a temperature without a share, and proteins without a weight, move nothing."""
     cold = str(files["cold"])

@@ -38,7 +38,8 @@ def train_beads(files: Sequence[str | Path], options: TrainOptions, run: RunOpti
     options = with_recipe(options, files, recipe)
     if run.output is None and recipe.directory is not None:
         run = replace(run, output=Path(recipe.directory))
-    sets = load_bead_sets(files, options, recipe.stride)
+    to_others = options.model != "prior" and recipe.prior.by == "types"
+    sets = load_bead_sets(files, options, recipe.stride, transfer=to_others)
     stem = f"{Path(files[0]).name.split('.')[0]}-{options.model}"
     return in_folder(stem, run, sets.paths, lambda folder: _train(sets, options, recipe, folder))
 

@@ -16,6 +16,7 @@ from consilience.jobs.train.data import share_of
 from consilience.potentials.bead_batch import Sample
 from consilience.potentials.beads import Chains, chains_of
 
+MANY = 4  # proteins of which one can be spared, to see whether a network serves others
 BLOCKS = 8  # pieces of a trajectory of which each gives its share to the steer set
 LEARNED = "learned"  # source of frames that were labelled on purpose: mean forces, all of them to work
 GAP = 0.2  # of a steer block, left out on both sides of it: neighbours in time are alike
@@ -38,9 +39,13 @@ class BeadSets:
         return {k: v for k, v in sets.items() if v}
 
 
-def load_bead_sets(files: Sequence[str | Path], options: TrainOptions, stride: int = 1) -> BeadSets:
+def load_bead_sets(
+    files: Sequence[str | Path], options: TrainOptions, stride: int = 1, *, transfer: bool = False
+) -> BeadSets:
     """Read and split. `--free` and `--valid` set aside whole proteins or trajectories (PROTEIN:NUMBER), or are files;
-    `--valid` may be a share of each trajectory.
+    `--valid` may be a share of each trajectory. With `transfer` and MANY proteins or more one of them, of middle size,
+    steers too: a network that is to serve other proteins learns those of its training by heart long before their later
+    frames tell.
 
     Raises InputError for bad files, names that are not there, and where nothing is left to train on.
     """
@@ -70,10 +75,25 @@ def load_bead_sets(files: Sequence[str | Path], options: TrainOptions, stride: i
     else:
         split = [split_in_time(b, share) for b in proteins]
         proteins, steer = [w for w, _ in split], [s for _, s in split]
+        if transfer and len({tuple(b.residues) for b in proteins}) >= MANY:
+            proteins, chosen = _one_left_out(proteins, steer)
+            steer.append(chosen)
+            findings.append(
+                Finding("note", f"{chosen.name} is not trained on: it tells whether a network serves others")
+            )
     if not any(len(b) for b in proteins):
         raise InputError("no frames are left to train on", ", ".join(str(p) for p in paths))
     kept = [b for b in steer if len(b)]
     return BeadSets(tuple(b for b in proteins if len(b)), tuple(kept), tuple(free), tuple(findings), tuple(paths))
+
+
+def _one_left_out(proteins: list[Beads], steer: list[Beads]) -> tuple[list[Beads], Beads]:
+    """The rest, and frames of the protein of middle size with no more beads in all than `steer` has."""
+    by_size = sorted((b for b in proteins if len(b)), key=lambda b: (len(b.residues), b.name))
+    out = by_size[len(by_size) // 2]
+    most = sum(len(b) * len(b.residues) for b in steer) // len(out.residues)
+    step = max(1, -(-len(out) // max(most, 1)))
+    return [b for b in proteins if b is not out], out.select(slice_of(len(out), step))
 
 
 def slice_of(count: int, stride: int) -> np.ndarray:
