@@ -19,7 +19,7 @@ from consilience.jobs.common.output import Interrupted
 from consilience.jobs.evaluate.job import evaluate
 from consilience.jobs.evaluate.predict import predict
 from consilience.jobs.train.job import train
-from consilience.jobs.train.recipe import for_frames, leaving, recipe
+from consilience.jobs.train.recipe import recipe
 
 SMALL = ("features=8", "layers=1", "l_max=1", "radial_size=6", "sites=2")
 
@@ -135,19 +135,3 @@ def test_a_weight_without_data_is_refused(files: dict[str, Path], tmp_path: Path
     with pytest.raises(InputError, match="dipole has a weight"):
         train([bare], options=wanted, run=run(tmp_path / "x"))
     assert not (tmp_path / "x").exists()
-
-
-def test_frames_in_which_an_atom_leaves_choose_their_settings() -> None:
-    frames = read_frames([example_path("molecule/frames.npz")])
-    assert not leaving(frames) and for_frames(recipe(TrainOptions()), frames) == recipe(TrainOptions())
-    x = frames.positions.copy()
-    x[3, -1] += 4.0 * (x[3, -1] - x[3, 0]) / np.linalg.norm(x[3, -1] - x[3, 0])
-    broken = replace(frames, positions=x)
-    assert leaving(broken)
-    made = for_frames(recipe(TrainOptions()), broken)
-    assert made.architecture["radial"] == "exponential" and made.schedule["scale"] == "likely" and "radial" in made.note
-    said = for_frames(recipe(TrainOptions(settings=("radial=bessel", "scale=rms"))), broken)
-    assert said.architecture["radial"] == "bessel" and said.schedule["scale"] == "rms" and not said.note
-    gas = replace(frames, positions=frames.positions * 10)
-    assert not leaving(gas)  # atoms that are always alone leave nothing
-    assert for_frames(recipe(TrainOptions(model="physnet")), broken) == recipe(TrainOptions(model="physnet"))

@@ -18,7 +18,7 @@ from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
 from consilience.jobs.train.data import TrainingData, described, element_energies, load_training
 from consilience.jobs.train.leading import in_folder
-from consilience.jobs.train.recipe import Recipe, architecture_of, for_frames, recipe
+from consilience.jobs.train.recipe import Recipe, architecture_of, recipe
 from consilience.jobs.train_beads.recipe import BEAD_MODELS
 
 TOLERANCE = 1e-6  # of the gradients of the loss
@@ -52,7 +52,6 @@ def train(
     prepare_jax()
     made = recipe(options)
     data = load_training(files, options, made.schedule.get("weights", {}))
-    made = for_frames(made, data.work)
     stem = f"{Path(files[0]).name.split('.')[0]}-{options.model.replace('+', '-')}"
     return in_folder(stem, run, data.paths, lambda folder: _train(data, options, made, folder))
 
@@ -73,8 +72,6 @@ def _train(data: TrainingData, options: TrainOptions, made: Recipe, folder: Outp
     architecture = architecture_of(made, data.work.elements)
     config |= {"architecture": architecture, "schedule": schedule}
     folder.begin(data.paths, config, data.findings)
-    if made.note:
-        folder.log(made.note)
     shown = described(data.work)
     for name, row in shown.items():
         unit = f" (in the file: {row['file_unit']})" if row["file_unit"] not in ("", row["unit"]) else ""

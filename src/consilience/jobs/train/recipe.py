@@ -7,11 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import numpy as np
-
 from consilience.core.errors import InputError, clean
-from consilience.frames.frames import Frames
-from consilience.frames.geometry import blocks, bonded, distances
 from consilience.jobs.common.config import load_config
 from consilience.jobs.common.options import TrainOptions
 
@@ -31,17 +27,12 @@ SECTIONS = ("schema_version", "data", "model", "training", "simulation", "output
 CHANNEL_WORDS = ("energy", "forces", "dipole", "charges", "esp")
 
 
-LEFT = 0.8  # distances times this are no bonds: 1.6 times the sum of covalent radii
-RARE = 0.2  # of all atoms in all frames
-
-
 @dataclass(frozen=True)
 class Recipe:
     """Values that differ from the defaults of `Architecture` and `Schedule`, by field name."""
 
     architecture: dict[str, Any]
     schedule: dict[str, Any]
-    note: str = ""  # on what the frames decided
 
 
 def recipe(options: TrainOptions) -> Recipe:
@@ -70,34 +61,6 @@ def recipe(options: TrainOptions) -> Recipe:
     given = {"epochs": options.epochs, "minutes": options.minutes, "batch": options.batch}
     training |= {k: v for k, v in given.items() if v is not None}
     return Recipe({**PRESETS[options.model], **network}, _checked_schedule(training, where))
-
-
-def for_frames(made: Recipe, frames: Frames) -> Recipe:
-    """The recipe for frames some of which have an atom that leaves, where nothing else was said; else as it is.
-
-    Exponential radial functions go smoothly to the free atom, and with the scale "likely" a few frames of large errors
-    do not decide what all others learn.
-    """
-    if made.architecture.get("network") != "equivariant" or not leaving(frames):
-        return made
-    chosen = {k: v for k, v in (("radial", "exponential"),) if k not in made.architecture}
-    scale = {k: v for k, v in (("scale", "likely"),) if k not in made.schedule}
-    said = ", ".join(f"{k}={v}" for k, v in {**chosen, **scale}.items())
-    note = f"in some frames an atom leaves its molecule: {said}" if said else ""
-    return Recipe({**made.architecture, **chosen}, {**made.schedule, **scale}, note)
-
-
-def leaving(frames: Frames) -> bool:
-    """Whether atoms are 1.6 times the sum of covalent radii or farther from all others in a few frames, not in most."""
-    alone = count = 0
-    for rows in blocks(len(frames), frames.positions.shape[1]):
-        x, numbers = frames.positions[rows], frames.numbers[rows]
-        cell, pbc = (None if a is None else a[rows] for a in (frames.cell, frames.pbc))
-        real = numbers > 0
-        near = bonded(distances(x, real, cell, pbc), numbers, scale=LEFT)
-        alone += int(np.sum(real & ~near.any(-1)))
-        count += int(real.sum())
-    return 0 < alone < RARE * count
 
 
 def architecture_of(made: Recipe, species: tuple[int, ...], where: str = "the recipe") -> Any:
