@@ -27,10 +27,16 @@ class Standing:
 
 
 class Evidence(Protocol):
-    """One more kind of evidence in a refinement. `name` is that of its term; what it returns follows its arguments."""
+    """One more kind of evidence in a refinement. `name` is that of its term; what it returns follows its arguments.
+
+    `tried`: the weights with which it stands trial, in turn.
+    """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def tried(self) -> tuple[float, ...]: ...
 
     def blocks(self) -> dict[str, Block]:
         """Blocks of the model that it brings, at their start."""

@@ -23,6 +23,7 @@ from consilience.units import BOLTZMANN
 
 TEMPERATURE = 300.0  # K
 SHOWN = 6  # residues in a sentence
+NATURAL, COARSE = (1.0, 0.1), (0.1,)  # weights; forces of beads err by several kT/Å
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class PotentialEvidence:
     zero: float
     temperature: float = TEMPERATURE
     name: str = "potential"
+    tried: tuple[float, ...] = NATURAL
 
     def blocks(self) -> dict[str, Block]:
         """Hydrogens, where it needs any."""
@@ -170,5 +172,5 @@ def _beads(model: Any, structure: Structure) -> PotentialEvidence:
     return _started(
         structure, energy=energy, atoms=np.array(atoms), parent=none, offset=np.zeros((0, 3)),
         order=np.arange(len(atoms)), group=np.zeros(len(atoms), int), cutoff=float(energy.cutoff),
-        applies=f"beads at the {len(atoms)} CA atoms",
+        applies=f"beads at the {len(atoms)} CA atoms", tried=COARSE,
     )  # fmt: skip

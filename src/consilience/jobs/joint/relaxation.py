@@ -46,6 +46,7 @@ class RelaxationEvidence:
     shape: Shape
     reason: str = ""
     name: str = "nmr"
+    tried: tuple[float, ...] = (1.0,)
 
     def blocks(self) -> dict[str, Block]:
         """Tensor and motion, at the best motion for the start."""

@@ -24,7 +24,6 @@ from consilience.nmr.diffusion import DiffusionKind, correlation_time, principal
 
 ALONE = "checkpoint-alone.safetensors"
 TRIAL_CYCLES = 3
-WEIGHTS = {"potential": (1.0, 0.1)}  # natural, and of a potential that errs by more than kT
 SETS = ("work", "steer", "free")
 
 
@@ -88,8 +87,7 @@ def join(
             continue
         joint = Joint(problem, verdicts)
         stages = main_stages(joint, TRIAL_CYCLES, options)
-        tried = WEIGHTS.get(e.name, (1.0,))
-        verdicts[e.name] = on_trial(problem, e.name, stages, joint.weights, tried, folder.log)
+        verdicts[e.name] = on_trial(problem, e.name, stages, joint.weights, e.tried, folder.log)
     for name, verdict in verdicts.items():
         folder.log(f"{name} {verdict.reason}")
     return Joint(problem, verdicts, history, cycles)
