@@ -41,7 +41,7 @@ def shuffled(source: Path, target: Path, seed: int) -> Path:
 
 def turned(source: Path, target: Path, degrees: float, seed: int) -> Path:
     """The model with the second helix and what follows turned about the CA atom of the hinge."""
-    st = read_structure(source)
+    st = gemmi.read_structure(str(source))
     rng = np.random.default_rng([seed, 5])
     axis = rng.normal(size=3)
     turn = Rotation.from_rotvec(np.radians(degrees) * axis / np.linalg.norm(axis))
@@ -57,7 +57,7 @@ def turned(source: Path, target: Path, degrees: float, seed: int) -> Path:
 def turn_of(found: Path) -> float:
     """Degrees by which the main chain of the second helix is turned against the truth."""
     true, model = (
-        np.array([a.pos.tolist() for r in read_structure(p)[0]["A"] if r.seqid.num in SECOND
+        np.array([a.pos.tolist() for r in gemmi.read_structure(str(p))[0]["A"] if r.seqid.num in SECOND
                   for a in r if a.name in ("N", "CA", "C")])
         for p in (example_path("crystal/true.pdb"), found)
     )  # fmt: skip
