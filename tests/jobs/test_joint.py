@@ -45,8 +45,8 @@ def test_rates_carry_directions_and_shuffled_ones_do_not(tmp_path: Path) -> None
     good, why, shape = informative(RATES)
     assert good and shape == "prolate", why
     found = [informative(shuffled(tmp_path / f"{seed}.csv", seed)) for seed in range(3)]
-    assert sum(good for good, _, _ in found) <= 1, found  # a handful of steer residues may agree by chance
-    assert all("isotropic" in why for _, why, _ in found)
+    assert not any(good for good, _, _ in found), found
+    assert all("isotropic" in why or "dealt to other residues" in why for _, why, _ in found)
 
 
 def test_potential_of_nothing_in_the_model(tiny_model: Path) -> None:

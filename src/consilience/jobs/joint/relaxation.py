@@ -20,6 +20,7 @@ from consilience.jobs.relaxation.inputs import read_tensor
 from consilience.nmr.amides import amide_atoms, amide_frames
 from consilience.nmr.blocks import Motion, matrix, tensor_block
 from consilience.nmr.data import KINDS, RelaxationData
+from consilience.nmr.directions import follow_directions
 from consilience.nmr.profile import profile
 from consilience.nmr.read import read_relaxation
 from consilience.nmr.tumbling import Shape
@@ -29,6 +30,7 @@ from consilience.structure.atoms import Structure
 FEWEST = 12  # amides: a tensor, and something held out
 FLEXIBLE_NOE = 0.65
 NULLS = 25  # isotropic tensors that are tried
+CHANCE = 0.02  # with which rates may follow directions that are not theirs
 STEER = 0.2  # of the residues: they decide whether the data are used
 CSA_ANGLE = 17.0  # degrees
 
@@ -77,10 +79,15 @@ class RelaxationEvidence:
         return Standing(scores["work"], scores["steer"], scores["free"], *halves)
 
     def informative(self, model: Model) -> tuple[bool, str]:
-        """Whether N-H directions explain steer residues better than isotropic tumbling fitted to work residues."""
+        """Whether rates follow N-H directions, and these explain steer residues better than isotropic tumbling does."""
         p, xyz, tensor = self.problem, np.asarray(model["xyz"]), np.asarray(model["diffusion"])
         if self.shape == "iso":
             return False, self.reason
+        seen = p.data.select(rows=~p.split.free)
+        nh, _ = amide_frames(xyz[p.atoms[~p.split.free]])
+        chance = follow_directions(seen.value, seen.measured, seen.columns, np.asarray(nh))
+        if chance is not None and chance > CHANCE:
+            return False, f"dealt to other residues, R2/R1 follow them as closely with p = {chance:.2f}"
         rows = p.split.steer
         own = profile(p.term, xyz, tensor, self._seen, p.slow).chi2[rows]
         sizes = tensor[:3].mean() * np.linspace(0.7, 1.3, NULLS)
