@@ -116,4 +116,5 @@ def assert_sound(chromium: str, folder: Path, reports: dict[str, Path]) -> None:
         assert not s["wants3d"] or (s["viewer"] == "drawn" and s["painted"] > 0.005), (name, s)
         assert s["cards"] > 0 and s["heading"] and s["language"] == "en" and s["unnamed"] == 0, (name, s)
         assert s["one"] != s["other"], name
-    assert console == []
+    # in a frame as narrow as the probe's Plotly may give up to fit margins to legends, and says so; nothing is wrong
+    assert [line for line in console if "auto-margin redraws" not in line] == []
