@@ -6,8 +6,10 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
+import pytest
 import scipy.sparse as sp
 
+from consilience.core.errors import RunError
 from consilience.core.laplace import conjugate_gradients, laplace
 from consilience.core.objective import Objective
 from consilience.core.params import Block, Model, Projected
@@ -93,3 +95,7 @@ def test_negative_curvature_is_noticed() -> None:
     a = np.diag([1.0, 2.0, -1.0])
     x, convex = conjugate_gradients(lambda v: a @ v, np.ones(3), lambda v: v)
     assert not convex and np.all(np.isfinite(x))
+    saddle = np.diag([1.0, 2.0, -1.0, 1.0, -2.0, -0.5])
+    model = Model.of(xyz=Block.of(np.ones((2, 3))))
+    with pytest.raises(RunError, match="no minimum"):
+        laplace(Objective({"data": Quadratic(saddle)}, {}, {"data": 1.0}), model, ("xyz",), "xyz")

@@ -9,11 +9,13 @@ import jax
 import numpy as np
 import scipy.sparse as sp
 
+from consilience.core.errors import RunError
 from consilience.core.objective import Objective
 from consilience.core.params import Model, Raw, ravel, unravel
 from consilience.core.precondition import curvatures, factorised
 
 LOOSE = 5.0
+FEW = 2  # probes that may meet negative curvature in any case
 STEP = 1e-3  # of the largest raw number, for differences of gradients
 TOLERANCE, LIMIT = 1e-2, 200  # of conjugate gradients: relative residual in the norm of the preconditioner, steps
 
@@ -43,7 +45,7 @@ def laplace(
     Laplace's approximation. The diagonal is a mean over random vectors of signs (Bekas, Kokiopoulou & Saad, Appl.
     Numer. Math. 57 (2007) 1214). Products with Hessians are central differences of gradients; systems are solved by
     conjugate gradients with the preconditioners of the terms. Numbers of other blocks that nothing tells have a raw
-    standard deviation of LOOSE.
+    standard deviation of LOOSE. Raises RunError where the point is no minimum.
     """
     active = tuple(sorted(active))
     raw = model.raw(active)
@@ -80,6 +82,8 @@ def laplace(
         parts = {t: product(x, alone) for t, alone in terms.items()}
         y, again = solve(sum((objective.weights[t] * part for t, part in parts.items()), np.zeros(len(start))))
         indefinite += not (convex and again)
+        if indefinite > max(FEW, probes // 4):
+            raise RunError("the fit is at no minimum: the Hessian of its terms has negative directions")
         variance += u * value(y) / probes
         for t, part in parts.items():
             share[t] += u * value(part) / probes

@@ -63,7 +63,8 @@ def coordinate_errors(done: Fit, seed: int) -> CoordinateErrors | None:
     """From the Hessian of the joint objective at the end of a fit, all its active blocks; None if no atom moved.
 
     Data count with their Fisher information (`expected` of their terms), restraints and potentials with their Hessian.
-    Scale, solvent, error model and contacts are held as they are; weights count as they are.
+    Scale, solvent, error model and contacts are held as they are; weights count as they are. Raises RunError where the
+    fit is at no minimum.
     """
     last = next((h for h in reversed(done.history) if "xyz" in h["active"]), None)
     if last is None:

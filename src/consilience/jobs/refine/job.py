@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from consilience.core.errors import InputError
+from consilience.core.errors import Finding, InputError, RunError
 from consilience.jobs.common.html_table import Shown
 from consilience.jobs.common.options import RefineOptions, RunOptions
 from consilience.jobs.common.output import JOB, OutputFolder, interruptible, open_folder
@@ -160,7 +160,11 @@ def _refine(
         from consilience.jobs.joint.uncertainty import coordinate_errors
 
         folder.log("coordinate errors from the Hessian of all terms")
-        result = replace(result, errors=coordinate_errors(done, run.seed))
+        try:
+            result = replace(result, errors=coordinate_errors(done, run.seed))
+        except RunError as err:
+            fix = "more --cycles, or without the potential: its energy is far from quadratic here"
+            folder.warn(Finding("warn", f"no coordinate errors: {err}", fix=fix))
     if joint is not None:
         result = replace(result, history=whole_course(joint, result.history))
     summary = refinement_summary(result, gradients)
