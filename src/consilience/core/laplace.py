@@ -99,6 +99,8 @@ def conjugate_gradients(
     y = inverse(r)
     p, rho = y.copy(), float(r @ y)
     first = rho
+    if first < 0:  # the preconditioner itself is not positive
+        return y, False
     for _ in range(LIMIT):
         if rho <= TOLERANCE**2 * first:
             break
