@@ -1,6 +1,7 @@
 """Simulated 3 Å crystals of a peptide: restraints alone against restraints and a potential trained on its chemistry.
 
-usage: python benchmarks/joint/peptide_crystal.py POOL.npz MODEL -o FOLDER [--wrong MODEL] [--weight X] [--seeds N]
+usage: python benchmarks/joint/peptide_crystal.py POOL.npz MODEL -o FOLDER [--wrong MODEL] [--weight X]
+       [--seeds N] [--first SEED]
 
 POOL.npz, and the frames that the models were trained on, come from peptide_frames.py. Each seed is another P 1 crystal
 of five conformers (snapshots at 100 K) in a cell of 17 Å; amplitudes by gemmi's direct sum with 30 % noise, so that
@@ -137,11 +138,12 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--wrong", type=Path, help="a potential of another molecule")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first crystal")
     parser.add_argument("--cycles", type=int, default=20)
     parser.add_argument("--weight", type=float, help="of the potential, (default: judged by steer data)")
     args = parser.parse_args()
     pool, rows = np.load(args.pool), []
-    for seed in range(args.seeds):
+    for seed in range(args.first, args.first + args.seeds):
         files, true = crystal(args.out / str(seed), pool, seed)
         files.append(dictionary(args.out / "aam.cif", molecule_of(pool)))
         start = error_of(load_inputs(files, RefineOptions(), 0).structure.xyz, true)

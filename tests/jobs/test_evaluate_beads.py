@@ -100,6 +100,11 @@ def test_structure_against_a_reference(place: Path, monkeypatch: pytest.MonkeyPa
         np.savez(place / "bare.npz", **{k: d[k] for k in d if k != "F"})
     same = scored(place, "true", "bare.npz", reference=reference)["js_divergence"]
     assert all(v["value"] < 1e-9 for v in same.values())
+    with np.load(reference) as d:
+        hot = {k: np.concatenate([d[k], d[k][:40]]) if len(d[k]) == 100 else d[k] for k in d}
+    np.savez(place / "hot.npz", **hot | {"R": hot["R"] * np.where(np.arange(140) < 100, 1.0, 1.1)[:, None, None],
+                                         "temp": np.where(np.arange(140) < 100, 300.0, 450.0)})  # fmt: skip
+    assert scored(place, "true", "bare.npz", reference=place / "hot.npz")["js_divergence"] == same
     with DCDWriter(place / "same.dcd", 6, dt=5.0) as out, np.load(reference) as d:
         out.write(d["R"])
     again = scored(place, "true", "same.dcd", reference=reference)["js_divergence"]

@@ -10,7 +10,7 @@ from consilience.potentials.bead_energy import bead_energy
 from consilience.potentials.bead_laws import attraction, pair_energies, prove_beads, without_volume
 from consilience.potentials.beads import chains_of, cos_angles, dihedrals
 from consilience.potentials.prior import SOFTEST, WEAKEST, empty_prior, walls
-from consilience.potentials.prior_fit import _tree, fit_prior, solved
+from consilience.potentials.prior_fit import fit_prior, of_flat, solved
 from consilience.potentials.prior_normal import coefficients, flat, normal, with_coefficients
 from consilience.residues import RESIDUES
 from consilience.units import KCAL_MOL
@@ -90,7 +90,7 @@ def test_normal_equations_are_exact_and_give_back_what_made_the_data(sample):
     assert said.error(c) < 1e-14 * said.total / said.count
     rng = np.random.default_rng(1)
     other = c + 0.01 * rng.normal(size=c.shape)
-    moved = bead_energy(energy.chains, with_coefficients(prior, _tree(prior, other)))
+    moved = bead_energy(energy.chains, with_coefficients(prior, of_flat(prior, other)))
     direct = np.mean((tiny.forces(moved, x) - f) ** 2)
     assert np.isclose(said.error(other), direct, rtol=1e-8)
     found = fit_prior(empty_prior(prior.walls), [said], said)

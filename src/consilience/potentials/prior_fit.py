@@ -27,7 +27,7 @@ SPREAD = {"bond": 5.0, "stiffness": 100.0, "angle": 1.5, "dihedral": 0.7, "exclu
 SHARED = 20.0  # times as much for what is shared by all
 FACTORS = (0.1, 0.2, 0.4, 0.8, 1.6)  # of the spreads, among which unseen data choose
 CORRELATED = 200.0  # force components that together say as much as one independent one
-SEVERAL = 3  # proteins, from which on each of them is left out in turn
+SEVERAL = 3  # proteins (or trajectories of one), from which on each of them is left out in turn
 
 
 class ForceMatching(eqx.Module):
@@ -69,12 +69,16 @@ class Shrinkage(eqx.Module):
 
 @dataclass(frozen=True)
 class FittedPrior:
-    """The prior, the spread that was chosen, what every other would have explained of unseen data, and the fit."""
+    """The prior, the spread that was chosen, what every other would have explained of unseen data, and the fit.
+
+    `populations`: what the match to them says (jobs.train_beads.populations), None where there was none.
+    """
 
     prior: Prior
     factor: float
     explained: dict[str, float]
     fit: Fit
+    populations: dict[str, Any] | None = None
 
 
 def spreads(prior: Prior, factor: float) -> np.ndarray:
@@ -93,7 +97,7 @@ def spreads(prior: Prior, factor: float) -> np.ndarray:
 
 def solved(prior: Prior, work: Normal, factor: float) -> np.ndarray:
     """Coefficients (p,) that minimise likelihood and shrinkage together, those that would cross a bound held there."""
-    a, b, precision, centre = _system(prior, work, factor)
+    a, b, precision, centre = system(prior, work, factor)
     matrix, right = a.copy(), b + precision * centre
     np.fill_diagonal(matrix, matrix.diagonal() + precision)
     low = _lowest(prior)
@@ -109,7 +113,7 @@ def solved(prior: Prior, work: Normal, factor: float) -> np.ndarray:
 
 
 def _left_out(prior: Prior, parts: Sequence[Normal], factor: float) -> float:
-    """Explained variance of proteins that are left out in turn."""
+    """Explained variance of parts that are left out in turn."""
     error = total = 0.0
     whole = total_of(parts)
     for part in parts:
@@ -128,7 +132,7 @@ def _lowest(prior: Prior) -> np.ndarray:
     return np.concatenate([np.ravel(x) for x in jax.tree.leaves(low)])
 
 
-def _system(prior: Prior, work: Normal, factor: float):
+def system(prior: Prior, work: Normal, factor: float):
     """Curvature and pull of the likelihood of one force component, the precision of the shrinkage, and its centre."""
     scale = float(work.total)
     precision = CORRELATED / float(work.count) / spreads(prior, factor) ** 2
@@ -137,23 +141,23 @@ def _system(prior: Prior, work: Normal, factor: float):
 
 
 def fit_prior(prior: Prior, parts: Sequence[Normal], steer: Normal | None = None, *, steps: int = 300) -> FittedPrior:
-    """The prior whose forces explain the proteins `parts` best, starting from `prior`; coefficients are drawn to it.
+    """The prior whose forces explain `parts` best, starting from `prior`; coefficients are drawn to it.
 
-    How strongly is what explains proteins best that are left out in turn, where there are several; else what explains
-    `steer` best; else by a factor of 1.
+    parts: proteins, or trajectories of one. How strongly is what explains parts best that are left out in turn, where
+    there are several; else what explains `steer` best; else by a factor of 1.
     """
     work = total_of(parts)
-    if len(parts) >= SEVERAL and prior.sequence is None:
+    if len(parts) >= SEVERAL:
         scored = {factor: _left_out(prior, parts, factor) for factor in FACTORS}
     elif steer is not None:
         scored = {factor: steer.explained(solved(prior, work, factor)) for factor in FACTORS}
     else:
         scored = {}
     factor = max(scored, key=lambda k: scored[k]) if scored else 1.0
-    start = with_coefficients(prior, _tree(prior, solved(prior, work, factor)))
+    start = with_coefficients(prior, of_flat(prior, solved(prior, work, factor)))
     values = coefficients(start)
     names = tuple(values)
-    _, _, precision, centre = _system(prior, work, factor)
+    _, _, precision, centre = system(prior, work, factor)
     sigma = np.asarray(np.sqrt(float(work.total) / float(work.count)))
     blocks = {k: Block.of(v, Above(np.asarray(BOUNDS[k])) if k in BOUNDS else None) for k, v in values.items()}
     terms = {"forces": ForceMatching(sigma, names), "shrinkage": Shrinkage(centre, precision, names)}
@@ -163,7 +167,8 @@ def fit_prior(prior: Prior, parts: Sequence[Normal], steer: Normal | None = None
     return FittedPrior(with_coefficients(prior, found), factor, {str(k): v for k, v in scored.items()}, done)
 
 
-def _tree(prior: Prior, c: np.ndarray) -> dict[str, Any]:
+def of_flat(prior: Prior, c: Any) -> dict[str, Any]:
+    """Coefficients by kind of term from one vector, as `flat` makes it."""
     like = coefficients(prior)
     leaves, structure = jax.tree.flatten(like)
     ends = np.cumsum([np.size(a) for a in leaves])

@@ -11,6 +11,7 @@ import numpy as np
 
 from consilience.coarse.beads import Beads
 from consilience.coarse.divergence import divergences
+from consilience.coarse.inversion import most_frequent
 from consilience.coarse.meanforce import MeanForces, mean_force_error, read_mean_forces
 from consilience.coarse.noise import residual_noise
 from consilience.coarse.read import read_beads
@@ -169,8 +170,9 @@ def scores_of(model: BeadModel, data: BeadInputs, folder: OutputFolder) -> tuple
         summary["mean_force"] = rows
         summary["mean_force_rmse"] = float(np.sqrt(np.mean([r["rmse_kcal_A"] ** 2 for r in rows.values()])))
     if data.reference is not None:
-        frames = data.trajectories or (_own_dynamics(model, data.reference, folder),)
-        found = divergences(frames[0], data.reference)
+        reference = _of_one_temperature(data.reference, folder)
+        frames = data.trajectories or (_own_dynamics(model, reference, folder),)
+        found = divergences(frames[0], reference)
         summary["js_divergence"] = {k: v.as_dict() for k, v in found.items()}
         words = ", ".join(f"{k} {v.value:.4f} ({v.reference_block:.4f})" for k, v in found.items())
         folder.log(f"Jensen-Shannon divergence (of the reference's own halves), nats: {words}")
@@ -219,11 +221,20 @@ def _disagreement(model: BeadModel, beads: Beads) -> dict[str, float]:
     return {"median_kcal_A": float(np.median(spread)), "max_kcal_A": float(spread.max())}
 
 
+def _of_one_temperature(reference: Beads, folder: OutputFolder) -> Beads:
+    """Frames of the temperature that most have: distributions of two temperatures are not those of any dynamics."""
+    heat = most_frequent([reference.temperature])
+    kept = np.flatnonzero(np.abs(reference.temperature - heat) < 0.5)
+    if len(kept) < len(reference):
+        folder.log(f"reference: {len(kept)} of {len(reference)} frames, those of {heat:g} K")
+    return reference.select(kept)
+
+
 def _own_dynamics(model: BeadModel, reference: Beads, folder: OutputFolder) -> Beads:
     """Frames of the model's own dynamics at the reference's temperature, from frames of the reference."""
     from consilience.md.simulate import simulate
 
-    heat = float(np.median(reference.temperature))
+    heat = most_frequent([reference.temperature])
     chosen = np.linspace(0, len(reference) - 1, OWN_REPLICAS).astype(int)
     energy = model.energy(chains_of_beads(reference), temperature=heat)
     folder.log(f"{OWN_REPLICAS} runs of {OWN_STEPS} steps of 5 fs at {heat:g} K from frames of the reference")

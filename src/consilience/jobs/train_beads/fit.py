@@ -12,9 +12,11 @@ import jax
 import numpy as np
 
 from consilience.coarse.beads import Beads
+from consilience.coarse.forcemap import folds
 from consilience.core.errors import InputError
 from consilience.core.parallel import is_follower
 from consilience.forces import forces_from
+from consilience.jobs.train_beads.populations import match_populations
 from consilience.jobs.train_beads.recipe import BeadRecipe
 from consilience.jobs.train_beads.sets import BeadSets, chains_of_beads, frame_weights, sample_of
 from consilience.neighbours import Neighbours, all_pairs
@@ -56,18 +58,27 @@ def shape_of(recipe: BeadRecipe, sets: BeadSets) -> NetworkShape:
         raise InputError("the network cannot be built", "model.network", str(err)) from None
 
 
-def fit_bead_prior(sets: BeadSets, recipe: BeadRecipe) -> FittedPrior:
-    """The prior that explains the work set best. Raises InputError where sites are asked for of several sequences."""
+def fit_bead_prior(
+    sets: BeadSets, recipe: BeadRecipe, seed: int = 0, say: Callable[[str], None] = lambda line: None
+) -> FittedPrior:
+    """The prior that explains the work set best, its forces and, where asked for, its populations.
+
+    Raises InputError where sites are asked for of several sequences.
+    """
     sequences = {b.residues for b in sets.work}
     if recipe.prior.by == "sites" and len(sequences) > 1:
         raise InputError("a prior of sites is for one sequence", found=f"{len(sequences)} sequences",
                          fix="--set model.prior.by=types")  # fmt: skip
     start = start_of(sets, recipe)
     weights = frame_weights(sets.work, recipe.fractions, recipe.weights)
-    work = [_normal(start, b, recipe.prior.frames, w) for b, w in zip(sets.work, weights, strict=True)]
+    work = [part for b, w in zip(sets.work, weights, strict=True)
+            for part in _normals(start, b, recipe.prior.frames, w, apart=recipe.prior.by == "sites")]  # fmt: skip
     some = max(recipe.prior.frames // 3, 100)
-    steer = [_normal(start, b, some, None) for b in sets.steer]
-    return fit_prior(start, work, total_of(steer) if steer else None)
+    steer = [part for b in sets.steer for part in _normals(start, b, some, None, apart=False)]
+    found = fit_prior(start, work, total_of(steer) if steer else None)
+    if not recipe.prior.populations:
+        return found
+    return match_populations(start, found, total_of(work), sets.work, seed=seed, say=say)
 
 
 def start_of(sets: BeadSets, recipe: BeadRecipe) -> Prior:
@@ -97,11 +108,16 @@ def thinned(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
 
 
-def _normal(prior: Prior, beads: Beads, most: int, weight: np.ndarray | None) -> Normal:
+def _normals(prior: Prior, beads: Beads, most: int, weight: np.ndarray | None, *, apart: bool) -> list[Normal]:
+    """What at most so many frames of a protein say, its trajectories (or groups of them) apart or not."""
     chosen = thinned(len(beads), most)
     assert beads.forces is not None
-    own = None if weight is None else weight[chosen]
-    return normal(prior, chains_of_beads(beads), beads.positions[chosen], beads.forces[chosen], own)
+    parts = [chosen]
+    if apart and len(np.unique(beads.trajectory[chosen])) > 1:
+        parts = [chosen[rows] for rows in folds(beads.trajectory[chosen])]
+    chains = chains_of_beads(beads)
+    return [normal(prior, chains, beads.positions[p], beads.forces[p], None if weight is None else weight[p])
+            for p in parts]  # fmt: skip
 
 
 def fit_beads(
@@ -115,9 +131,10 @@ def fit_beads(
     checkpoint: Callable[[int], Path | None] = lambda member: None,
     resume: bool = False,
     callback: Callable[[int, dict[str, Any]], None] = lambda member, record: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Fitted:
     """A model of `kind` "prior", "allegro" or "hybrid". Raises InputError for recipes that do not fit the data."""
-    found = None if kind == "allegro" else fit_bead_prior(sets, recipe)
+    found = None if kind == "allegro" else fit_bead_prior(sets, recipe, seed, say)
     prior = None if found is None else found.prior
     if kind == "prior":
         assert found is not None

@@ -63,8 +63,13 @@ def _train(sets: BeadSets, options: TrainOptions, recipe: BeadRecipe, folder: Ou
         checkpoint=lambda i: folder.checkpoint if options.ensemble == 1 else folder / f"checkpoint-{i + 1}.safetensors",
         resume=folder.resumed,
         callback=_Progress(folder, options.ensemble),
+        say=folder.log,
     )
     model = fitted.model
+    matched = None if fitted.prior is None else fitted.prior.populations
+    if matched is not None and "failed" in matched:
+        what = "dynamics failed while populations were matched: the prior is that of forces alone"
+        folder.warn(Finding("warn", what, found=matched["failed"], fix="--set model.prior.populations=false"))
     if fitted.idle:
         which = f"network {', '.join(map(str, fitted.idle))} of {options.ensemble}"
         fix = "more epochs, more frames, or another split (--valid): steer frames may be of another kind"
@@ -86,7 +91,13 @@ def _train(sets: BeadSets, options: TrainOptions, recipe: BeadRecipe, folder: Ou
         "ms_per_step": None,
         "members": max(len(model.networks), 1),
         "noise_floor_kcal_A": _floor(sets),
-        "prior": None if fitted.prior is None else {"spread": fitted.prior.factor, "explained": fitted.prior.explained},
+        "prior": None
+        if fitted.prior is None
+        else {
+            "spread": fitted.prior.factor,
+            "explained": fitted.prior.explained,
+            "populations": fitted.prior.populations,
+        },
         "ablation": _ablation(sets, options, recipe, model, folder) if options.ablation else None,
         "card": card,
         "checks": [c.as_dict() for c in checks],

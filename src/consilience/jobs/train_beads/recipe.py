@@ -30,7 +30,7 @@ class PriorRecipe:
     """by: coefficients of residue types, or of the sites of one sequence. frames: of each protein, evenly chosen.
 
     What the fit starts from and is drawn to: bonds of `length` Å and `stiffness` eV/Å²; excluded volume of `epsilon` eV
-    (None: of its default) at `sigma` Å.
+    (None: of its default) at `sigma` Å. populations: angles and dihedrals follow those of the data in dynamics as well.
     """
 
     by: Literal["types", "sites"] = "types"
@@ -40,6 +40,7 @@ class PriorRecipe:
     epsilon: float | None = None
     sigma: float = 4.0
     frames: int = 3000
+    populations: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ def _prior(said: Mapping[str, Any]) -> PriorRecipe:
         float(volume["epsilon"]) * KCAL_MOL if "epsilon" in volume else None,
         float(volume.get("sigma", 4.0)),
         int(float(said.get("frames", 3000))),
+        bool(said.get("populations", said.get("by") == "sites")),
     )
 
 

@@ -41,6 +41,7 @@ def write_report(
     sections = [
         Section("Scores", NOISE, (error_table(summary["table"]), _proteins(summary["proteins"]))),
         *([Section("Learning", "", (_learning(fitted.histories),))] if fitted.histories else []),
+        *_populations(summary["prior"]),
         *_ablation(summary.get("ablation")),
         Section("Local structure", HISTOGRAMS, _local_structure(model, max(sets.work, key=len))),
         Section("What was proven", "", (law_table(checks), _trials(trials))),
@@ -85,6 +86,24 @@ def _learning(history: Sequence[Mapping[str, Any]]) -> Plot:
     caption = "What the prior and the network leave, averaged weights."
     epochs = [h["epoch"] for h in first]
     return line("learning", epochs, curves, x_title="epoch", y_title="r.m.s. force, kcal/mol/Å", caption=caption)
+
+
+def _populations(prior: Mapping[str, Any] | None) -> list[Section]:
+    told = None if prior is None else prior["populations"]
+    if not told or not told["rounds"]:
+        return []
+    rounds = told["rounds"]
+    worth = ", ".join(f"{name} {count:.0f}" for name, count in told["independent_frames"].items())
+    about = (
+        "Each round simulates the prior and corrects angles and dihedrals towards the populations of the frames at "
+        f"{told['temperature_k']:g} K, which are worth so many independent ones: {worth}. Forces are weighed against "
+        "them; the coefficients of the last rounds are averaged."
+    )
+    curves = {"change": [r["change_kt"] for r in rounds]}
+    plot = line(
+        "populations", [r["round"] for r in rounds], curves, x_title="round", y_title="change of the energy, kT"
+    )
+    return [Section("Populations", about, (plot,))]
 
 
 def _ablation(rows: Mapping[str, Any] | None) -> list[Section]:
