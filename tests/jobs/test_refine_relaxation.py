@@ -73,8 +73,8 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     from consilience.examples import example_path
 
     diffraction = [example_path("crystal/start.pdb"), example_path("crystal/data.mtz")]
-    with pytest.raises(InputError, match="goes with relaxation data"):
-        refine(diffraction, options=RefineOptions(domains="A;B"), run=RunOptions(output=tmp_path / "out"))
+    with pytest.raises(InputError, match="names residues that the model lacks"):
+        refine(diffraction, options=RefineOptions(domains="A:1-10;X"), run=RunOptions(output=tmp_path / "out"))
     joint = [*diffraction, given[1]]
     with pytest.raises(InputError, match="goes with relaxation data alone"):
         refine(joint, options=RefineOptions(all_atoms=True), run=RunOptions(output=tmp_path / "out"))

@@ -35,3 +35,19 @@ def test_turned_and_shifted_model_comes_back(tmp_path: Path) -> None:
     before = np.sqrt(np.mean(np.sum((moved - true.xyz) ** 2, axis=1)))
     after = np.sqrt(np.mean(np.sum((done.refined.structure.xyz - true.xyz) ** 2, axis=1)))
     assert before > 0.7 and after < 0.12, (before, after)
+
+
+def test_a_turned_domain_comes_back(tmp_path: Path) -> None:
+    true = read_structure(example_path("crystal/true.pdb")).without_hydrogens()
+    late = np.array([c.name == "A" and r.seqid.num > 19 for c in true.hierarchy[0] for r in c for _ in r])
+    hinge = true.xyz[late][0]
+    turn = Rotation.from_rotvec(np.radians([6.0, 4.0, -5.0])).as_matrix()
+    moved = np.where(late[:, None], (true.xyz - hinge) @ turn.T + hinge, true.xyz)
+    write_pdb(true.with_atoms(xyz=moved), tmp_path / "moved.pdb")
+    options = RefineOptions(adp="iso", domains="A:1-19;A:20-42", cycles=0, d_min=4.0)
+    files = [tmp_path / "moved.pdb", example_path("crystal/data.mtz")]
+    done = refine(files, options=options, run=RunOptions(output=tmp_path / "run"))
+    before, after = (
+        np.sqrt(np.mean(np.sum((x - true.xyz)[late] ** 2, axis=1))) for x in (moved, done.refined.structure.xyz)
+    )
+    assert before > 1.0 and after < 0.2, (before, after)

@@ -116,7 +116,7 @@ def check(files: tuple[Path, ...], **given: Any) -> int:
               show_default=True, help="Kind of radiation.")  # fmt: skip
 @click.option("--potential", type=click.Path(path_type=Path), metavar="DIR", help="Add the energy of a trained model.")
 @click.option("--twin", is_flag=True, help="The crystal is twinned.")
-@click.option("--rigid-first", is_flag=True, help="Rigid-body cycles first.")
+@click.option("--rigid-first", is_flag=True, help="Rigid-body cycles of the chains first.")
 @click.option("--jelly-body", "--jellybody", is_flag=True, help="Hold distances near their starting values.")
 @click.option("--ncs", "--ncsr", is_flag=True, help="Restrain non-crystallographic copies to one another.")
 @click.option("--xyz/--no-xyz", default=True, show_default=True, help="Refine coordinates.")
@@ -124,9 +124,8 @@ def check(files: tuple[Path, ...], **given: Any) -> int:
 @click.option("--occupancy", type=click.Choice(["none", "partial"]), default=_DEFAULT["occupancy"], show_default=True,
               help="Refine partial occupancies.")  # fmt: skip
 @click.option("--errors", is_flag=True, help="Coordinate errors of all atoms, and what each kind of evidence adds.")
-@click.option(
-    "--domains", metavar="LIST", help='Relaxation data: rigid bodies, e.g. "A:1-76;A:80-150" (default: chains).'
-)
+@click.option("--domains", metavar="LIST",
+              help='Rigid bodies, e.g. "A:1-76;A:80-150": first, or with relaxation data alone.')  # fmt: skip
 @click.option("--all-atoms", is_flag=True, help="Relaxation data: then all atoms, with geometry restraints.")
 @click.option("--diffusion", type=click.Choice(["iso", "axial", "rhombic", "auto"]), default=_DEFAULT["diffusion"],
               show_default=True, help="Relaxation data: kind of tumbling.")  # fmt: skip

@@ -58,7 +58,7 @@ class RefineOptions:
     b: bool = True
     occupancy: Literal["none", "partial"] = "none"
     errors: bool = False  # of coordinates, from the joint objective
-    domains: str | None = None  # with relaxation data: rigid bodies, None: chains
+    domains: str | None = None  # rigid bodies, first or (relaxation data alone) all there is; None: chains
     all_atoms: bool = False  # with relaxation data: after the domains, all atoms with geometry restraints
     diffusion: Literal["iso", "axial", "rhombic", "auto"] = "auto"
     tensor: Path | None = None  # of diffusion, held

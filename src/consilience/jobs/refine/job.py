@@ -7,12 +7,17 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from consilience.core.errors import Finding, InputError, RunError
 from consilience.jobs.common.html_table import Shown
 from consilience.jobs.common.options import RefineOptions, RunOptions
 from consilience.jobs.common.output import JOB, OutputFolder, interruptible, open_folder
 from consilience.jobs.common.runtime import prepare_jax
+from consilience.jobs.orient.domains import find_bodies
 from consilience.jobs.refine.inputs import RefineInputs, composition, load_inputs, relaxation_alone
+from consilience.structure.atoms import Structure
+from consilience.structure.rigid import bodies_of
 
 if TYPE_CHECKING:
     from consilience.jobs.fit.mixture import Mixture
@@ -50,13 +55,12 @@ def refine(
         from consilience.jobs.orient.job import refine_relaxation
 
         return RefineResult(*refine_relaxation([Path(f) for f in files], options, run))
-    for name in ("domains", "all_atoms"):
-        if getattr(options, name):
-            option = f"--{name.replace('_', '-')}"
-            raise InputError(f"{option} goes with relaxation data alone", fix=f"run without {option}")
+    if options.all_atoms:
+        raise InputError("--all-atoms goes with relaxation data alone", fix="run without --all-atoms")
     inputs = load_inputs([Path(f) for f in files], options, run.seed)
     if inputs.rates is None and options.tensor is not None:
         raise InputError("--tensor goes with relaxation data", fix="run without --tensor")
+    bodies = _bodies(inputs.structure, options)
     model_path = inputs.given.source
     prepare_jax()
     if options.potential is not None:
@@ -66,14 +70,24 @@ def refine(
     verb = "refine" if mixture is None else "fit"
     folder = open_folder(verb, Path(model_path).name.split(".")[0], run, inputs.paths)
     with interruptible(folder):
-        return _refine(inputs, options, folder, run, mixture)
+        return _refine(inputs, options, bodies, folder, run, mixture)
+
+
+def _bodies(structure: Structure, options: RefineOptions) -> np.ndarray | None:
+    """Number (n,) of the rigid body of each atom, of domains or chains; None: no such cycles."""
+    if options.domains is not None:
+        return find_bodies(structure, options.domains).body
+    return bodies_of(structure) if options.rigid_first else None
 
 
 def _refine(
-    inputs: RefineInputs, options: RefineOptions, folder: OutputFolder, run: RunOptions, mixture: Mixture | None
+    inputs: RefineInputs,
+    options: RefineOptions,
+    bodies: np.ndarray | None,
+    folder: OutputFolder,
+    run: RunOptions,
+    mixture: Mixture | None,
 ) -> RefineResult:
-    import numpy as np
-
     from consilience.core.fit import fit
     from consilience.jobs.refine.files import write_files
     from consilience.jobs.refine.joint import ALONE, fold_scores, in_table, join, joint_summary, whole_course
@@ -108,13 +122,13 @@ def _refine(
         occupancies=partial,
         jelly=options.jelly_body,
     )
-    if options.rigid_first:
+    if bodies is not None:
         from consilience.jobs.refine.rigid_body import place_bodies
 
-        placed = place_bodies(problem)
+        placed = place_bodies(problem, bodies)
         shift = float(np.sqrt(np.mean(np.sum((placed - inputs.structure.xyz) ** 2, axis=1))))
         problem = replace(problem, structure=inputs.structure.with_atoms(xyz=placed))
-        folder.log(f"rigid bodies: atoms moved by {shift:.2f} Å r.m.s.")
+        folder.log(f"{int(bodies.max()) + 1} rigid bodies: atoms moved by {shift:.2f} Å r.m.s.")
     folder.log(f"model {inputs.given.source}: {composition(inputs.structure)}")
     folder.log(f"displacement parameters: {'isotropic' if adp == 'iso' else 'anisotropic'}")
     shares = problem.shares if partial else None

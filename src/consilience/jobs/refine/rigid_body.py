@@ -1,4 +1,4 @@
-"""Rigid bodies before anything else: each chain turns and shifts as a whole, low resolution first."""
+"""Rigid bodies before anything else: each chain or domain turns and shifts as a whole, low resolution first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from consilience.core.lbfgs import LBFGS
 from consilience.core.objective import Objective
 from consilience.core.params import Block, Model
 from consilience.jobs.refine.problem import Refinement
-from consilience.structure.rigid import RigidBodies, bodies_of
+from consilience.structure.rigid import RigidBodies
 from consilience.xray.experiment import Crystal
 
 RESOLUTIONS = (6.0, 4.5, 3.0)  # Å
@@ -19,10 +19,10 @@ STEPS, FEWEST = 25, 100
 SOLVER = LBFGS(max_step={"xyz": 0.5}, tolerance=1e-7)
 
 
-def place_bodies(problem: Refinement) -> np.ndarray:
-    """Coordinates (n, 3) Å of the structure after rigid-body refinement against its own work data."""
+def place_bodies(problem: Refinement, body: np.ndarray) -> np.ndarray:
+    """Coordinates (n, 3) Å of the structure after refinement of the bodies (n,) against its own work data."""
     structure, whole = problem.structure, problem.crystal
-    body, xyz = bodies_of(structure), structure.xyz
+    xyz = structure.xyz
     for d_min in RESOLUTIONS:
         chosen = whole.reflections.d >= d_min
         if np.sum(chosen & whole.work & ~whole.steer) < FEWEST:
