@@ -24,17 +24,17 @@ from consilience.jobs.learn.options import LearnOptions
 if TYPE_CHECKING:
     from consilience.jobs.check.job import CheckResult
     from consilience.jobs.coarsen.job import CoarsenResult
-    from consilience.jobs.evaluate.job import EvaluateResult
     from consilience.jobs.evaluate.predict import PredictResult
+    from consilience.jobs.evaluate.result import EvaluateResult
     from consilience.jobs.export.job import ExportResult
     from consilience.jobs.learn.job import LearnResult
     from consilience.jobs.optimize.job import OptimizeResult
     from consilience.jobs.refine.job import RefineResult
     from consilience.jobs.relaxation.job import RelaxationResult
-    from consilience.jobs.simulate.job import SimulateResult
+    from consilience.jobs.simulate.result import SimulateResult
     from consilience.jobs.spectrum.job import SpectrumResult
     from consilience.jobs.tour.job import TourResult
-    from consilience.jobs.train.job import TrainResult
+    from consilience.jobs.train.result import TrainResult
 
 PathLike = str | Path
 

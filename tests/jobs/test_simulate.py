@@ -19,7 +19,8 @@ from consilience.examples import example_path
 from consilience.jobs.common.dynamics_options import SimulateOptions
 from consilience.jobs.common.options import RunOptions
 from consilience.jobs.common.start import read_start, sort_inputs
-from consilience.jobs.simulate.job import history_rows, simulate
+from consilience.jobs.simulate.job import simulate
+from consilience.jobs.simulate.result import history_rows
 from consilience.jobs.train.disagreement import bound_of
 from consilience.md.trajectory_read import read_dcd
 

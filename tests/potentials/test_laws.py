@@ -18,7 +18,8 @@ from consilience.potentials.build import Architecture, build
 from consilience.potentials.electrostatics import Coulomb
 from consilience.potentials.equivariant import Interaction
 from consilience.potentials.graph import single
-from consilience.potentials.invariants import LAWS, evaluate, prove
+from consilience.potentials.invariants import evaluate
+from consilience.potentials.laws import LAWS, prove
 from consilience.potentials.molecule import molecule_energy
 from consilience.potentials.potential import Potential
 from consilience.potentials.repulsion import ZBL

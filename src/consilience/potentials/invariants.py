@@ -1,7 +1,6 @@
 """What must hold for every potential, with any weights: true forces, symmetries, size consistency, smoothness.
 
-Each function measures one law on one molecule and returns numbers to be held against tolerances; `prove` runs them all
-in float64 on a copy of the potential, and the symmetries in float32 too.
+Each function measures one law on one molecule and returns numbers; `laws` holds them against tolerances.
 """
 
 from __future__ import annotations
@@ -16,14 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from consilience.core.checks import Check
 from consilience.forces import forces_from, stress_from
 from consilience.neighbours import Neighbours, neighbour_matrix
 from consilience.potentials.electrostatics import potential_at
 from consilience.potentials.graph import Graph, single
 from consilience.potentials.potential import Potential, Prediction
 from consilience.potentials.repulsion import COVALENT
-from consilience.potentials.weights import cast
 
 
 def _energy(x, potential: Potential, graph: Graph):
@@ -381,57 +378,3 @@ def _rotation(rng: np.random.Generator) -> np.ndarray:
     q, r = np.linalg.qr(rng.standard_normal((3, 3)))
     q = q * np.sign(np.diag(r))
     return q * np.linalg.det(q)
-
-
-def _symmetries(potential: Potential, molecule: Molecule) -> list[Check]:
-    short = symmetry_errors(cast(potential, np.float32), molecule)
-    return [
-        *_checks(symmetry_errors(potential, molecule), 1e-10),
-        *(Check(f"{k} (float32)", v, 1e-5) for k, v in short.items()),
-    ]
-
-
-def _cutoffs(potential: Potential, molecule: Molecule) -> list[Check]:
-    cutoffs = {"cutoff": potential.cutoff}
-    if potential.coulomb is not None:
-        cutoffs["Coulomb cutoff"] = potential.coulomb.cutoff
-    out = []
-    for name, cutoff in cutoffs.items():
-        jumps = cutoff_jumps(potential, cutoff)
-        for what, tolerance in (("energy", 1e-8), ("force", 1e-7), ("slope", 1e-4)):
-            out.append(Check(f"jump of the {what} at the {name}", jumps[what], tolerance))
-    return out
-
-
-def _checks(errors: dict[str, float], tolerance: float, about: str = "") -> list[Check]:
-    return [Check(k, v, tolerance, about) for k, v in errors.items()]
-
-
-Law = Callable[[Potential, Molecule], list[Check]]
-LAWS: dict[str, Law] = {
-    "forces": lambda p, m: [
-        Check("forces = -dE/dx", force_error(p, m), 1e-7, "central differences, relative to the largest")
-    ],
-    "curvature": lambda p, m: [
-        Check("Hessian = -dF/dx", curvature_error(p, m), 1e-6, "differences of forces, relative")
-    ],
-    "conservation": lambda p, m: _checks(conservation_errors(p, m), 1e-11),
-    "symmetries": _symmetries,
-    "batches": lambda p, m: _checks(batch_errors(p, m), 1e-10),
-    "size": lambda p, m: _checks(size_errors(p, m), 1e-9, "eV"),
-    "charges": lambda p, m: _checks(charge_errors(p, m), 1e-9),
-    "electrostatics": lambda p, m: _checks(coulomb_errors(p, m), 1e-12),
-    "sites": lambda p, m: _checks(reach_errors(p, m), 1.0 + 1e-12),
-    "cutoffs": _cutoffs,
-    "stress": lambda p, m: [Check("stress = dE/d strain", stress_error(p, m), 1e-7, "relative to the largest")],
-    "wall": lambda p, m: [
-        Check("slope of the short-range wall", wall_slope(p), -1e-3, "eV/Å, any pair; repulsive: negative")
-    ],
-    "steps": lambda p, m: [Check("force jump for 0.05 Å", force_jump(p, m), 18.0, "eV/Å")],
-}
-
-
-def prove(potential: Potential, molecule: Molecule) -> list[Check]:
-    """All laws on one molecule. Float64 must be enabled (`jax.enable_x64`)."""
-    double = cast(potential, np.float64)
-    return [check for law in LAWS.values() for check in law(double, molecule)]

@@ -34,7 +34,7 @@ def reference_molecule(frames: Frames) -> Any:
 
 def card_of(model: Any, molecule: Any, *, steps: int = NVE_STEPS) -> tuple[list[Check], dict[str, Any]]:
     """All checks of the first member of a model, and figures that are measured without a tolerance."""
-    from consilience.potentials.invariants import prove
+    from consilience.potentials.laws import prove
 
     potential = model.potential
     checks = prove(potential, molecule)

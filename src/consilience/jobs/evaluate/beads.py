@@ -21,6 +21,7 @@ from consilience.frames.npz import arrays_of
 from consilience.jobs.common.options import FrameOptions, RunOptions
 from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
 from consilience.jobs.common.report_parts import footer
+from consilience.jobs.evaluate.result import EvaluateResult
 from consilience.jobs.train_beads.fit import mean_forces, member_forces, squared
 from consilience.jobs.train_beads.job import row_of
 from consilience.jobs.train_beads.sets import chains_of_beads, in_order
@@ -52,7 +53,6 @@ def evaluate_beads(
     run: RunOptions | None = None,
 ) -> Any:
     """Score a loaded model of beads; see `jobs.evaluate.evaluate`."""
-    from consilience.jobs.evaluate.job import EvaluateResult
 
     frames, run = frames or FrameOptions(), run or RunOptions()
     bundle = model.bundle

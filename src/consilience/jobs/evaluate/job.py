@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +11,14 @@ import numpy as np
 from consilience.core.errors import Finding, InputError
 from consilience.frames.frames import Frames
 from consilience.frames.read import read_frames
-from consilience.jobs.common.html_table import Shown
 from consilience.jobs.common.options import FrameOptions, RunOptions
 from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
 from consilience.jobs.common.report_parts import footer
 from consilience.jobs.common.runtime import prepare_jax
+from consilience.jobs.evaluate.result import EvaluateResult
 
 LARGE = 0.3  # eV/Å: a force error that a user must know of
 FEW = 12  # different values of a label that still make rows
-
-
-@dataclass(frozen=True, repr=False)
-class EvaluateResult(Shown):
-    """What `evaluate` returns: the summary as written and the folder; `predictions` by channel."""
-
-    summary: dict[str, Any]
-    folder: Path
-    predictions: dict[str, np.ndarray]
 
 
 def evaluate(

@@ -17,7 +17,7 @@ from consilience.jobs.common.start import Start, model_files
 from consilience.jobs.simulate.beads_methods import METHODS, from_histogram
 from consilience.jobs.simulate.beads_report import write_report
 from consilience.jobs.simulate.files import Recording, write_failure
-from consilience.jobs.simulate.job import Progress, SimulateResult, history_rows, simulate_summary
+from consilience.jobs.simulate.result import Progress, SimulateResult, history_rows, simulate_summary
 from consilience.md.autopsy import Bounds, NotBonded
 from consilience.units import KCAL_MOL
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +12,18 @@ import numpy as np
 
 from consilience.core.errors import InputError
 from consilience.frames.frames import join
-from consilience.jobs.common.html_table import Shown
 from consilience.jobs.common.options import RunOptions, TrainOptions
 from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
 from consilience.jobs.train.data import TrainingData, described, element_energies, load_training
 from consilience.jobs.train.leading import in_folder
 from consilience.jobs.train.recipe import Recipe, architecture_of, recipe
+from consilience.jobs.train.result import TrainResult
 from consilience.jobs.train_beads.recipe import BEAD_MODELS
 
 TOLERANCE = 1e-6  # of the gradients of the loss
 BOUNDS = (0.03, 0.15)  # eV/Å: disagreement of members that is never, and always, worth a warning
 SPOKEN = 20.0  # seconds between two lines of progress
-
-
-@dataclass(frozen=True, repr=False)
-class TrainResult(Shown):
-    """What `train` returns: the summary as written, the folder, and the trained model."""
-
-    summary: dict[str, Any]
-    folder: Path
-    model: Any = None
 
 
 def train(

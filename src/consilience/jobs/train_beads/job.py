@@ -19,6 +19,7 @@ from consilience.jobs.common.options import RunOptions, TrainOptions
 from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
 from consilience.jobs.train.leading import in_folder
+from consilience.jobs.train.result import TrainResult
 from consilience.jobs.train_beads.fit import Fitted, fit_bead_prior, fit_beads, squared
 from consilience.jobs.train_beads.recipe import BeadRecipe, bead_recipe, with_recipe
 from consilience.jobs.train_beads.sets import BeadSets, chains_of_beads, load_bead_sets
@@ -45,7 +46,6 @@ def train_beads(files: Sequence[str | Path], options: TrainOptions, run: RunOpti
 
 
 def _train(sets: BeadSets, options: TrainOptions, recipe: BeadRecipe, folder: OutputFolder) -> Any:
-    from consilience.jobs.train.job import TrainResult
     from consilience.jobs.train_beads.report import write_report
 
     config = {f.name: getattr(options, f.name) for f in fields(options) if f.name != "frames"}
