@@ -80,7 +80,7 @@ def test_a_folder_holds_two_plain_files_and_its_hash(saved: Path) -> None:
     said = json.loads((saved / DESCRIPTION).read_text())
     assert said["sha256"] == hashlib.sha256((saved / WEIGHTS).read_bytes()).hexdigest()
     assert said["units"] == {"energy": "eV", "length": "Å", "charge": "e"}
-    assert said["offsets_eV"] == OFFSETS
+    assert said["offsets_eV"] == [OFFSETS] * said["members"]
 
 
 def rewrite(**changes: Any) -> Callable[[Path], None]:

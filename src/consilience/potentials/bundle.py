@@ -62,7 +62,7 @@ def save_model(folder: Path, model: TrainedModel) -> None:
         "architecture": asdict(model.architecture),
         "members": len(model.members),
         "units": {"energy": "eV", "length": "Å", "charge": "e"},
-        "offsets_eV": np.asarray(first.offsets, float).tolist(),
+        "offsets_eV": [np.asarray(m.offsets, float).tolist() for m in model.members],
         "scale_eV": float(first.scale),
         "sha256": hashlib.sha256(data).hexdigest(),
         **dict(model.info),
@@ -98,25 +98,27 @@ def load_bundle(folder: str | Path) -> TrainedModel:
     data = weights_of(place, said)
     try:
         arrays = load(data)
-        offsets = np.asarray(said["offsets_eV"], float)
-        if offsets.shape != (len(architecture.species),) or not np.isfinite(offsets).all():
-            raise ValueError("offsets_eV does not hold one finite number for each element")
         members = []
         scale, count = said["scale_eV"], said["members"]
         if not (isinstance(scale, int | float) and 0.0 < scale < np.inf):
             raise ValueError(f"scale_eV is {scale!r}, expected a number above zero")
         if not isinstance(count, int):
             raise ValueError(f"members is {count!r}, expected a whole number")
+        if count < 1:
+            raise InputError("the model has no members", str(place / DESCRIPTION))
+        offsets = np.asarray(said["offsets_eV"], float)  # of each member; one row for all in older models
+        if offsets.ndim == 1:
+            offsets = np.broadcast_to(offsets, (count, len(offsets)))
+        if offsets.shape != (count, len(architecture.species)) or not np.isfinite(offsets).all():
+            raise ValueError("offsets_eV does not hold one finite number for each element and member")
         for i in range(count):
-            like, rest = split(build(architecture, offsets, float(scale)))
+            like, rest = split(build(architecture, offsets[i], float(scale)))
             own = {k.removeprefix(f"{i}."): v for k, v in arrays.items() if k.startswith(f"{i}.")}
             if not all(v.dtype.kind == "f" and np.isfinite(v).all() for v in own.values()):
                 raise ValueError("weights are not finite numbers (nan or inf, or of another type)")
             members.append(eqx.combine(from_named(like, own), rest))
     except (SafetensorError, KeyError, ValueError, TypeError, OverflowError) as err:
         raise InputError("the model cannot be loaded", str(place), clean(err)[:300]) from None
-    if not members:
-        raise InputError("the model has no members", str(place / DESCRIPTION))
     info = {k: v for k, v in said.items() if k not in _OWN}
     return TrainedModel(architecture, tuple(members), info)
 

@@ -136,13 +136,17 @@ def curvature_error(potential: Potential, molecule: Molecule, seed: int = 1) -> 
 
 
 def symmetry_errors(potential: Potential, molecule: Molecule, seed: int = 2) -> dict[str, float]:
-    """Relative errors of energy, forces, dipole and sites under motions, reflection, renumbering and list order."""
+    """Errors of energy, forces, dipole and sites under motions, reflection, renumbering and list order.
+
+    Relative, but to 1 eV, 1 eV/Å, 1 e Å and 1 V at least; of a dipole to the sum of |q| |r|.
+    """
     rng = np.random.default_rng(seed)
     x, z = molecule.positions, molecule.numbers
     n = len(x)
     e0, f0, p0 = evaluate(potential, molecule)
     size_e = max(abs(float(e0[0] - _offsets(potential, z))), 1.0)
-    size_f = largest(np.abs(f0), 1e-8)
+    size_f = largest(np.abs(f0), 1.0)  # near a minimum large forces cancel, and their rounding stays
+    size_d = largest(np.sum(np.abs(p0.site_charges.ravel()) * np.linalg.norm(p0.sites.reshape(-1, 3), axis=1)), 1.0)
     rotation = _rotation(rng)
     mirror = rotation @ np.diag([1.0, 1.0, -1.0])
 
@@ -157,7 +161,7 @@ def symmetry_errors(potential: Potential, molecule: Molecule, seed: int = 2) -> 
         return largest(
             np.abs(e - e0) / size_e,
             np.abs(f - f0 @ matrix.T) / size_f,
-            np.abs(p.dipole[0] - (p0.dipole[0] @ matrix.T + p0.charges.sum() * shift)),
+            np.abs(p.dipole[0] - (p0.dipole[0] @ matrix.T + p0.charges.sum() * shift)) / size_d,
             np.abs(v - v0) / largest(np.abs(v0), 1.0),
         )
 

@@ -88,7 +88,7 @@ def train(
     def prepare(model: Model, carry: Carry, now: Stage | None) -> Prepared:
         mean = restored("average", model.raw(["net"]), carry)
         averaged = model["net"] if mean is None else mean["net"]
-        found = predicted(eqx.combine(averaged, rest), steer)
+        balanced, found = centred(eqx.combine(averaged, rest), steer, rest)
         left = {c: _residuals(found, steer, c) for c in known}
         rms = {c: root_mean_square(r) for c, r in left.items()}
         scale = {c: max(rms[c] if schedule.scale == "rms" else likely_scale(r), FLOOR[c]) for c, r in left.items()}
@@ -96,7 +96,7 @@ def train(
         kept, finished = pace.step(carry)
         arrays = {c: np.asarray(s) for c, s in sigma.items()}  # not numbers, which would be compiled in
         extra = {c: np.asarray(w) for c, w in schedule.weights.items()}
-        term = ReferenceData(rest, arrays, extra, np.asarray(schedule.penalty))
+        term = ReferenceData(balanced, arrays, extra, np.asarray(schedule.penalty))
         counts = _counts(steer, known)
         score = sum(counts[c] * np.log(scale[c]) for c in known) / max(sum(counts.values()), 1.0)
         return Prepared(
@@ -123,7 +123,23 @@ def train(
     mean = restored("average", result.model.raw(["net"]), carry)
     final = result.model["net"] if mean is None else mean["net"]
     sigma = {k.removeprefix("rms_"): float(v) for k, v in result.state.scores.items()}
-    return Trained(eqx.combine(jax.tree.map(np.asarray, final), rest), result, sigma)
+    balanced, _ = centred(eqx.combine(final, rest), steer, rest)
+    return Trained(eqx.combine(jax.tree.map(np.asarray, final), balanced), result, sigma)
+
+
+def centred(potential: Potential, steer: Batch, rest: Any) -> tuple[Any, dict[str, np.ndarray]]:
+    """`rest` with the energies of all elements shifted by one number, so that steer energies are met in the mean.
+
+    And what the potential then says of the steer frames. Forces know nothing of that number, but change it when they
+    move the weights: in large cells by more than energies, one datum among hundreds of forces, could take back.
+    """
+    found = predicted(potential, steer)
+    if "energy" not in steer.labels:
+        return rest, found
+    shift = np.mean(_residuals(found, steer, "energy")) if np.isfinite(steer.labels["energy"]).any() else 0.0
+    atoms = (steer.numbers > 0).sum(1)
+    offsets = np.asarray(rest.offsets, float) - float(shift)
+    return eqx.tree_at(lambda r: r.offsets, rest, offsets), {**found, "energy": found["energy"] - shift * atoms}
 
 
 AHEAD = 3.0  # how much more precisely than its companions a channel may be weighed, relative to its spread
