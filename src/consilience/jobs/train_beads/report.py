@@ -34,7 +34,7 @@ def write_report(
     cards = (
         Card("explained variance", row["explained_variance"], f"of the forces, {unseen} frames"),
         Card("force error", row["force_rmse_kcal_A"], f"r.m.s., {unseen} frames, noise included", None,
-             "" if floor is None else f"noise alone: at most {floor:.2f}", "kcal/mol/Å"),
+             f"noise alone: at most {floor:.2f}" if floor and floor < row["force_rmse_kcal_A"] else "", "kcal/mol/Å"),
         Card("checks that hold", holding, f"of {len(checks)}", "good" if holding == len(checks) else "poor"),
         Card("stable in dynamics", stable, f"of {len(trials)} proteins", "good" if stable == len(trials) else "poor"),
     )  # fmt: skip
