@@ -178,3 +178,18 @@ def test_a_reference_of_another_length_is_refused(model: Path, tmp_path: Path) -
     other.write_text("\n".join(start_file(tmp_path).read_text().splitlines()[:6]) + "\nEND\n")
     with pytest.raises(InputError, match="another number of beads"):
         con.simulate(model, start_file(tmp_path), output=tmp_path / "out", steps=10, reference=other)
+
+
+def test_a_short_bond_at_the_start_is_told_of_and_no_failure(model: Path, tmp_path: Path) -> None:
+    """As of a cis peptide: 2.9 Å between two CA atoms."""
+    start = start_file(tmp_path)
+    lines = start.read_text().splitlines()
+    atoms = [i for i, line in enumerate(lines) if line.startswith("ATOM")]
+    place = np.array([[float(lines[i][k : k + 8]) for k in (30, 38, 46)] for i in atoms])
+    step = place[5] - place[4]
+    place[5:] -= (np.linalg.norm(step) - 2.9) * step / np.linalg.norm(step)
+    for i, x in zip(atoms, place, strict=True):
+        lines[i] = lines[i][:30] + "".join(f"{v:8.3f}" for v in x) + lines[i][54:]
+    start.write_text("\n".join(lines) + "\n")
+    done = con.simulate(model, start, output=tmp_path / "out", steps=2000, every=20)
+    assert done.summary["stable"] is True and any("cis peptide" in w for w in done.summary["warnings"])

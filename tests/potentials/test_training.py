@@ -122,20 +122,18 @@ def test_the_steer_set_scales_the_channels() -> None:
     labels = {k: v.copy() for k, v in steer.labels.items()}
     labels["energy"] += np.where(np.arange(len(steer)) % 2, 1.0, -1.0)
     other = train(potential, work, replace_labels(steer, labels), QUICK)
-    assert other.sigma["energy"] > 0.25 > 4 * whole().sigma["energy"]
+    assert other.sigma["energy"] > 0.4 > 4 * whole().sigma["energy"]
 
 
-def test_energies_are_met_in_the_mean() -> None:
-    """Energies of another zero: forces, weights and scales are the same, and the zero is found."""
+def test_energies_that_run_away_are_met_in_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steer energies of another zero, as if training had driven them off; without that offsets stay."""
     potential, work, steer = start()
-    atoms = {id(b): (b.numbers > 0).sum(1) for b in (work, steer)}
-    moved = [replace_labels(b, {**b.labels, "energy": b.labels["energy"] + 7.0 * atoms[id(b)]}) for b in (work, steer)]
-    other = train(potential, *moved, QUICK)
-    found, before = predicted(other.potential, steer), predicted(whole().potential, steer)
-    error = (found["energy"] - moved[1].labels["energy"]) / atoms[id(steer)]
-    assert abs(error.mean()) < 1e-6
-    assert np.allclose(found["forces"], before["forces"], atol=0.05 * np.abs(before["forces"]).max())
-    assert other.sigma["energy"] == pytest.approx(whole().sigma["energy"], rel=0.1)
+    assert np.array_equal(np.asarray(whole().potential.offsets), np.asarray(potential.offsets))
+    monkeypatch.setattr(training, "RUNAWAY", 0.5)
+    labels = {**steer.labels, "energy": steer.labels["energy"] + 14.0}
+    other = train(potential, work, replace_labels(steer, labels), QUICK)
+    error = predicted(other.potential, steer)["energy"] - labels["energy"]
+    assert abs(error.mean()) < 1e-5 and other.sigma["energy"] < 0.1
 
 
 def test_a_scale_is_the_likeliest_one() -> None:

@@ -24,6 +24,7 @@ from consilience.potentials.weights import split
 
 MAX_EPOCHS = 100_000
 CHECKPOINT_EVERY = 20.0  # seconds
+RUNAWAY = 3.0  # times the spread of the energies, and their mean error at the start: what training must not reach
 FLOOR = {"energy": 1e-5, "forces": 1e-4, "dipole": 1e-5, "charges": 1e-4, "esp": 1e-5}  # of the scales, in their units
 
 
@@ -84,11 +85,12 @@ def train(
     stage = Stage(("net",), 1, solver, phase="train", patience=schedule.patience)
     pace, spread = Pace(count, schedule.minutes), spreads(potential, work, channels)
     data = {"molecules": jax.tree.map(jax.numpy.asarray, work)}
+    limit = RUNAWAY * max(abs(_mean_error(predicted(potential, steer), steer)), spread.get("energy", 0.0))
 
     def prepare(model: Model, carry: Carry, now: Stage | None) -> Prepared:
         mean = restored("average", model.raw(["net"]), carry)
         averaged = model["net"] if mean is None else mean["net"]
-        balanced, found = centred(eqx.combine(averaged, rest), steer, rest)
+        balanced, found = centred(eqx.combine(averaged, rest), steer, rest, limit)
         left = {c: _residuals(found, steer, c) for c in known}
         rms = {c: root_mean_square(r) for c, r in left.items()}
         scale = {c: max(rms[c] if schedule.scale == "rms" else likely_scale(r), FLOOR[c]) for c, r in left.items()}
@@ -123,23 +125,30 @@ def train(
     mean = restored("average", result.model.raw(["net"]), carry)
     final = result.model["net"] if mean is None else mean["net"]
     sigma = {k.removeprefix("rms_"): float(v) for k, v in result.state.scores.items()}
-    balanced, _ = centred(eqx.combine(final, rest), steer, rest)
+    balanced, _ = centred(eqx.combine(final, rest), steer, rest, limit)
     return Trained(eqx.combine(jax.tree.map(np.asarray, final), balanced), result, sigma)
 
 
-def centred(potential: Potential, steer: Batch, rest: Any) -> tuple[Any, dict[str, np.ndarray]]:
-    """`rest` with the energies of all elements shifted by one number, so that steer energies are met in the mean.
+def centred(potential: Potential, steer: Batch, rest: Any, limit: float) -> tuple[Any, dict[str, np.ndarray]]:
+    """`rest` with the energies of all elements shifted by one number where steer energies are off by more than `limit`,
+    eV per atom, in the mean; and what the potential then says of the steer frames.
 
-    And what the potential then says of the steer frames. Forces know nothing of that number, but change it when they
-    move the weights: in large cells by more than energies, one datum among hundreds of forces, could take back.
+    Forces know nothing of that number, but change it when they move the weights: in large cells by more than energies,
+    one datum among hundreds of forces, could take back.
     """
     found = predicted(potential, steer)
-    if "energy" not in steer.labels:
+    shift = _mean_error(found, steer)
+    if abs(shift) <= limit:
         return rest, found
-    shift = np.mean(_residuals(found, steer, "energy")) if np.isfinite(steer.labels["energy"]).any() else 0.0
     atoms = (steer.numbers > 0).sum(1)
-    offsets = np.asarray(rest.offsets, float) - float(shift)
-    return eqx.tree_at(lambda r: r.offsets, rest, offsets), {**found, "energy": found["energy"] - shift * atoms}
+    moved = eqx.tree_at(lambda r: r.offsets, rest, np.asarray(rest.offsets, float) - shift)
+    return moved, {**found, "energy": found["energy"] - shift * atoms}
+
+
+def _mean_error(found: Mapping[str, np.ndarray], batch: Batch) -> float:
+    """Mean error of known energies, eV per atom; 0 where none are."""
+    r = _residuals(found, batch, "energy") if "energy" in batch.labels else np.zeros(0)
+    return float(np.mean(r)) if r.size else 0.0
 
 
 AHEAD = 3.0  # how much more precisely than its companions a channel may be weighed, relative to its spread

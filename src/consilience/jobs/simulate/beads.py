@@ -91,10 +91,25 @@ class Observed:
             self.findings.append(Finding("note", f"no fraction of native contacts: {err.finding.what}"))
         self.cv = None if options.cv is None else {"rg": "Rg", "rmsd": "RMSD", "q": "Q"}[options.cv]
         same = (begun.chain[1:] == begun.chain[:-1]) & (begun.number[1:] - begun.number[:-1] == 1)
-        self._bonded = np.flatnonzero(same)
+        self._bonded = self._usual(begun, np.flatnonzero(same))
         b = len(self._bonded)
         self._sums, self._count = np.zeros((2, b)), 0
         self._least, self._most = np.full(b, np.inf), np.full(b, -np.inf)
+
+    def _usual(self, begun: BeadStart, bonded: np.ndarray) -> np.ndarray:
+        """Bonds that start at a usual length; others are warned of, for dynamics will take them there."""
+        d = np.linalg.norm(begun.positions[bonded + 1] - begun.positions[bonded], axis=1)
+        off = np.abs(d - np.median(d)) >= BOND_OFF if len(d) else np.zeros(0, bool)
+        if off.any():
+            k = int(bonded[off][0])
+            where = f"{begun.path}, beads {k + 1} and {k + 2} ({begun.residues[k]}, {begun.residues[k + 1]})"
+            what = (
+                "CA atoms of neighbours in the chain are not at the usual distance: a cis peptide, or a damaged model"
+            )
+            found, usual = f"{d[off][0]:.2f} Å, {int(off.sum())} of {len(d)}", f"{np.median(d):.2f} Å"
+            fix = "a model of beads knows trans peptides only, and takes these bonds to their length"
+            self.findings.append(Finding("warn", what, where, found, usual, fix))
+        return bonded[~off]
 
     @property
     def columns(self) -> tuple[str, ...]:
