@@ -17,7 +17,7 @@ from consilience.potentials.build import Architecture, build
 from consilience.potentials.dataset import batch_of, element_offsets, energy_scale, split_frames
 from consilience.potentials.training import Schedule, train
 
-RECIPE = {"epochs": 100, "batch": 30, "learning_rate": 1e-2}
+RECIPE = {"epochs": 70, "batch": 30, "learning_rate": 1e-2}
 
 
 def folder_of_tiny_model(cache: Path) -> Path:
