@@ -22,6 +22,7 @@ from consilience.units import BOLTZMANN
 
 ROUNDS, KEPT = 8, 4  # simulations; the coefficients of the last of them are averaged, which halves their noise
 REPLICAS, STEPS, EVERY, SETTLED = 10, 100_000, 500, 0.2  # of each, in steps of 5 fs; share that is left out
+COST = 0.01  # explained variance of the forces that populations may take: those of a fold are not those of its chain
 FRAMES = 4000  # of the data of each protein
 
 
@@ -51,7 +52,7 @@ def match_populations(
     worth = {b.name: k.count for b, k in zip(cold, known, strict=True)}
     told: dict[str, Any] = {"temperature_k": heat, "independent_frames": worth, "rounds": []}
     components = sum(b.positions.size for b in proteins)
-    last = []
+    last, floor = [c], work.explained(c) - COST
     for k in range(rounds):
         energy = BeadModel(_prior(start, c))
         data = []
@@ -66,7 +67,11 @@ def match_populations(
             places[i] = x[:, -1]
             settled = x[:, int(SETTLED * x.shape[1]) :]
             data.append((known[i], features(start, chain, settled.reshape(-1, *settled.shape[2:]))))
-        c, length = corrected(start, c, work, components, found.factor, data)
+        new, length = corrected(start, c, work, components, found.factor, data)
+        if work.explained(new) < floor:
+            say(f"populations, round {k + 1}: forces would lose more than {COST:g} of explained variance; ended before")
+            break
+        c = new
         row = {"round": k + 1, "change_kt": length, "explained": work.explained(c)}
         told["rounds"].append(row)
         explained = f"explained variance {row['explained']:.4f}"
