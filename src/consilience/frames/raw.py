@@ -43,6 +43,11 @@ def at(path: str, frame: int, lines: list[int] | None = None) -> str:
     return f"{path}, frame {frame} ({COUNTED}){line}"
 
 
+def several(raw: Raw, frames: np.ndarray | list[int]) -> str:
+    """The place of some frames of a file in words, of a single one with its line."""
+    return at(raw.path, int(frames[0]), raw.lines) if len(frames) == 1 else frames_at(raw.path, frames)
+
+
 def frames_at(path: str, frames: np.ndarray | list[int], limit: int = 8) -> str:
     """The place of several frames in words."""
     listed = [int(i) for i in frames]
