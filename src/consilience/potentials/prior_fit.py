@@ -71,6 +71,7 @@ class Shrinkage(eqx.Module):
 class FittedPrior:
     """The prior, the spread that was chosen, what every other would have explained of unseen data, and the fit.
 
+    `uncertainty`: standard error of the explained variance over parts left out in turn, 0 where there are none.
     `populations`: what the match to them says (jobs.train_beads.populations), None where there was none.
     """
 
@@ -78,6 +79,7 @@ class FittedPrior:
     factor: float
     explained: dict[str, float]
     fit: Fit
+    uncertainty: float = 0.0
     populations: dict[str, Any] | None = None
 
 
@@ -112,15 +114,13 @@ def solved(prior: Prior, work: Normal, factor: float) -> np.ndarray:
         held |= new
 
 
-def _left_out(prior: Prior, parts: Sequence[Normal], factor: float) -> float:
-    """Explained variance of parts that are left out in turn."""
-    error = total = 0.0
+def _left_out(prior: Prior, parts: Sequence[Normal], factor: float) -> tuple[float, float]:
+    """Explained variance of parts that are left out in turn: of all together, and its standard error."""
     whole = total_of(parts)
-    for part in parts:
-        c = solved(prior, whole + part.times(-1.0), factor)
-        error += float(part.error(c) * part.count)
-        total += float(part.total)
-    return 1.0 - error / total
+    fits = [solved(prior, whole + part.times(-1.0), factor) for part in parts]
+    error = sum(float(part.error(c) * part.count) for part, c in zip(parts, fits, strict=True))
+    each = [part.explained(c) for part, c in zip(parts, fits, strict=True)]
+    return 1.0 - error / float(whole.total), float(np.std(each, ddof=1) / np.sqrt(len(each)))
 
 
 def _lowest(prior: Prior) -> np.ndarray:
@@ -148,12 +148,13 @@ def fit_prior(prior: Prior, parts: Sequence[Normal], steer: Normal | None = None
     """
     work = total_of(parts)
     if len(parts) >= SEVERAL:
-        scored = {factor: _left_out(prior, parts, factor) for factor in FACTORS}
+        scored = {factor: _left_out(prior, parts, factor)[0] for factor in FACTORS}
     elif steer is not None:
         scored = {factor: steer.explained(solved(prior, work, factor)) for factor in FACTORS}
     else:
         scored = {}
     factor = max(scored, key=lambda k: scored[k]) if scored else 1.0
+    uncertainty = _left_out(prior, parts, factor)[1] if len(parts) > 1 else 0.0
     start = with_coefficients(prior, of_flat(prior, solved(prior, work, factor)))
     values = coefficients(start)
     names = tuple(values)
@@ -164,7 +165,8 @@ def fit_prior(prior: Prior, parts: Sequence[Normal], steer: Normal | None = None
     stage = Stage(names, steps, LBFGS(memory=30, tolerance=1e-9), phase="prior", decide=False)
     done = fit(Model.of(**blocks), terms, (stage,), obs={"forces": work, "shrinkage": None})
     found = {k: jax.tree.map(np.asarray, done.model[k]) for k in names}
-    return FittedPrior(with_coefficients(prior, found), factor, {str(k): v for k, v in scored.items()}, done)
+    explained = {str(k): v for k, v in scored.items()}
+    return FittedPrior(with_coefficients(prior, found), factor, explained, done, uncertainty)
 
 
 def of_flat(prior: Prior, c: Any) -> dict[str, Any]:

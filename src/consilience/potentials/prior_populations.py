@@ -4,6 +4,7 @@ Forces tell the slopes of a potential. How deep one well lies against another be
 an integral of what forces hardly know, but the frames themselves tell it: beta <U>_data + ln Z is their negative log
 likelihood, the relative entropy but for a constant (Shell, J. Chem. Phys. 129 (2008) 144108). For U = c . phi its
 gradient is beta (<phi>_data - <phi>_model), its curvature beta² cov(phi) in the model. Both count in nats, with forces.
+The step takes the mean of the covariances in model and data: where dynamics do not yet go, the model's knows no end.
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ from consilience.potentials.prior_normal import Normal, coefficients, flat, with
 
 LOCAL = ("angle", "dihedral")  # populations of contacts would need frames that fold and unfold many times
 LONGEST = 1.0  # kT, r.m.s. change of the energy in one step
+SHARES = (*(0.5 ** np.arange(20.0)).tolist(), 0.0)  # of the weight of populations in a step
 
 
 @dataclass(frozen=True)
 class Populations:
-    """Mean features (k,) of frames of one protein at kT (eV), and how many independent frames they are worth."""
+    """Mean features (k,) of frames of one protein at kT (eV), their covariance (k, k), and how many independent frames
+    they are worth."""
 
     mean: np.ndarray
+    covariance: np.ndarray
     kt: float
     count: float
 
@@ -74,7 +78,16 @@ def populations(found: np.ndarray, parts: Sequence[np.ndarray], kt: float) -> Po
     told = spread > 1e-10 * spread.max(initial=0.0)
     share = float(np.mean(between[told] / spread[told])) if told.any() else 1.0
     count = max(len(parts) - 1, 1) / max(share, 1e-12)
-    return Populations(found.mean(0), kt, min(count, float(len(found))))
+    return Populations(found.mean(0), np.cov(found.T), kt, min(count, float(len(found))))
+
+
+@dataclass(frozen=True)
+class Step:
+    """Coefficients (p,) after a step, its length in kT (r.m.s. change of the energy), and the share of populations."""
+
+    coefficients: np.ndarray
+    length: float
+    share: float
 
 
 def corrected(
@@ -84,24 +97,27 @@ def corrected(
     components: int,
     factor: float,
     data: Sequence[tuple[Populations, np.ndarray]],
-) -> tuple[np.ndarray, float]:
-    """Coefficients (p,) after one Newton step on forces, shrinkage and populations together, and its length, kT.
+    floor: float = -np.inf,
+) -> Step:
+    """One Newton step on forces, shrinkage and populations together, shortened to LONGEST.
 
     prior: what coefficients are drawn to, by `factor`; components: forces of all frames, of which `work` holds some;
-    data: populations of each protein, with features (f, k) of frames that c gives. The step is shortened to LONGEST.
+    data: populations of each protein, with features (f, k) of frames that c gives; floor: explained variance of `work`
+    below which populations may not bring the forces: their weight is halved until they do not (else no step).
     """
     a, b, precision, centre = system(prior, work, factor)
     free = np.flatnonzero(local_coefficients(prior))
-    gradient, curvature = (a @ c - b + precision * (c - centre))[free], a[np.ix_(free, free)] + np.diag(precision[free])
-    moments = []
-    for known, drawn in data:
-        share = known.count * CORRELATED / components
-        covariance = np.cov(drawn.T) / known.kt**2
-        gradient = gradient + share * (known.mean - drawn.mean(0)) / known.kt
-        curvature = curvature + share * covariance
-        moments.append(covariance)
-    step = -solve(curvature, gradient, assume_a="pos")
-    length = float(np.sqrt(max(max(step @ m @ step for m in moments), 0.0)))
-    out = c.copy()
-    out[free] += step * min(1.0, LONGEST / max(length, 1e-12))
-    return out, length
+    pull, stiff = (a @ c - b + precision * (c - centre))[free], a[np.ix_(free, free)] + np.diag(precision[free])
+    moments = [0.5 * (np.cov(drawn.T) + known.covariance) / known.kt**2 for known, drawn in data]
+    weights = np.array([known.count * CORRELATED / components for known, _ in data])
+    gradient = weights @ np.array([(known.mean - drawn.mean(0)) / known.kt for known, drawn in data])
+    curvature = np.tensordot(weights, np.array(moments), 1)
+    for share in SHARES:
+        step = -solve(stiff + share * curvature, pull + share * gradient, assume_a="pos")
+        length = float(np.sqrt(max(max(step @ m @ step for m in moments), 0.0)))
+        step *= min(1.0, LONGEST / max(length, 1e-12))
+        new = c.copy()
+        new[free] += step
+        if work.explained(new) >= floor:
+            return Step(new, length, share)
+    return Step(c, 0.0, 0.0)

@@ -27,7 +27,7 @@ from consilience.potentials.bead_training import BeadSchedule, train_network
 from consilience.potentials.beads import NEAR, cos_angles
 from consilience.potentials.prior import WEAKEST, Prior, empty_prior, walls
 from consilience.potentials.prior_basis import BOND, HARD, SIGMA, SOFT
-from consilience.potentials.prior_fit import FittedPrior, fit_prior, total_of
+from consilience.potentials.prior_fit import SEVERAL, FittedPrior, fit_prior, total_of
 from consilience.potentials.prior_normal import Normal, normal
 
 EXTREME = 5e-4  # share of the angles that may lie beyond the walls
@@ -71,8 +71,9 @@ def fit_bead_prior(
                          fix="--set model.prior.by=types")  # fmt: skip
     start = start_of(sets, recipe)
     weights = frame_weights(sets.work, recipe.fractions, recipe.weights)
+    alone = len(sequences) == 1 and (recipe.prior.by == "sites" or recipe.prior.populations)
     work = [part for b, w in zip(sets.work, weights, strict=True)
-            for part in _normals(start, b, recipe.prior.frames, w, apart=recipe.prior.by == "sites")]  # fmt: skip
+            for part in _normals(start, b, recipe.prior.frames, w, apart=alone)]  # fmt: skip
     some = max(recipe.prior.frames // 3, 100)
     steer = [part for b in sets.steer for part in _normals(start, b, some, None, apart=False)]
     found = fit_prior(start, work, total_of(steer) if steer else None)
@@ -109,12 +110,17 @@ def thinned(count: int, most: int) -> np.ndarray:
 
 
 def _normals(prior: Prior, beads: Beads, most: int, weight: np.ndarray | None, *, apart: bool) -> list[Normal]:
-    """What at most so many frames of a protein say, its trajectories (or groups of them) apart or not."""
-    chosen = thinned(len(beads), most)
+    """What at most so many frames of a protein say, of those that count.
+
+    apart: its trajectories (or groups of them) by themselves; of a few trajectories, blocks in time.
+    """
+    counted = np.arange(len(beads)) if weight is None else np.flatnonzero(weight)
+    chosen = counted[thinned(len(counted), most)]
     assert beads.forces is not None
-    parts = [chosen]
-    if apart and len(np.unique(beads.trajectory[chosen])) > 1:
-        parts = [chosen[rows] for rows in folds(beads.trajectory[chosen])]
+    parts = [chosen] if len(chosen) else []
+    if apart and parts:
+        of = beads.trajectory[chosen]
+        parts = [chosen[rows] for rows in folds(of if len(np.unique(of)) >= SEVERAL else np.zeros_like(of))]
     chains = chains_of_beads(beads)
     return [normal(prior, chains, beads.positions[p], beads.forces[p], None if weight is None else weight[p])
             for p in parts]  # fmt: skip

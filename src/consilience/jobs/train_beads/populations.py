@@ -22,7 +22,6 @@ from consilience.units import BOLTZMANN
 
 ROUNDS, KEPT = 8, 4  # simulations; the coefficients of the last of them are averaged, which halves their noise
 REPLICAS, STEPS, EVERY, SETTLED = 10, 100_000, 500, 0.2  # of each, in steps of 5 fs; share that is left out
-COST = 0.01  # explained variance of the forces that populations may take: those of a fold are not those of its chain
 FRAMES = 4000  # of the data of each protein
 
 
@@ -33,7 +32,9 @@ def match_populations(
     """`found`, fitted to `work` and drawn to `start`, with angles and dihedrals corrected by populations of `proteins`.
 
     Dynamics at the temperature that most frames have, from some of them; each round goes on where the last one ended.
-    Where dynamics fail, `found` as it is, and `populations["failed"]` says why.
+    Populations may take of the forces' explained variance no more than its standard error over what is left out
+    (Breiman et al., Classification and Regression Trees, 1984, section 3.4.3). Where dynamics fail, `found` as it is,
+    and `populations["failed"]` says why.
     """
     from consilience.md.simulate import simulate
 
@@ -52,7 +53,7 @@ def match_populations(
     worth = {b.name: k.count for b, k in zip(cold, known, strict=True)}
     told: dict[str, Any] = {"temperature_k": heat, "independent_frames": worth, "rounds": []}
     components = sum(b.positions.size for b in proteins)
-    last, floor = [c], work.explained(c) - COST
+    last, floor = [c], work.explained(c) - found.uncertainty
     for k in range(rounds):
         energy = BeadModel(_prior(start, c))
         data = []
@@ -67,15 +68,13 @@ def match_populations(
             places[i] = x[:, -1]
             settled = x[:, int(SETTLED * x.shape[1]) :]
             data.append((known[i], features(start, chain, settled.reshape(-1, *settled.shape[2:]))))
-        new, length = corrected(start, c, work, components, found.factor, data)
-        if work.explained(new) < floor:
-            say(f"populations, round {k + 1}: forces would lose more than {COST:g} of explained variance; ended before")
-            break
-        c = new
-        row = {"round": k + 1, "change_kt": length, "explained": work.explained(c)}
+        step = corrected(start, c, work, components, found.factor, data, floor)
+        c = step.coefficients
+        row = {"round": k + 1, "change_kt": step.length, "explained": work.explained(c), "share": step.share}
         told["rounds"].append(row)
+        held = "" if step.share == 1.0 else f", held back by forces to {step.share:.2g} of its weight"
         explained = f"explained variance {row['explained']:.4f}"
-        say(f"populations, round {k + 1} of {rounds}: a change of {length:.2f} kT, {explained}")
+        say(f"populations, round {k + 1} of {rounds}: a change of {step.length:.2f} kT, {explained}{held}")
         last = [*last[1 - KEPT :], c]
     return replace(found, prior=_prior(start, np.mean(last, 0)), populations=told)
 

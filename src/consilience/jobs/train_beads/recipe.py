@@ -39,7 +39,7 @@ class PriorRecipe:
     stiffness: float = 200.0 * KCAL_MOL
     epsilon: float | None = None
     sigma: float = 4.0
-    frames: int = 3000
+    frames: int = 10_000
     populations: bool = False
 
 
@@ -164,7 +164,7 @@ def _prior(said: Mapping[str, Any]) -> PriorRecipe:
         float(bond.get("k", 200.0)) * KCAL_MOL,
         float(volume["epsilon"]) * KCAL_MOL if "epsilon" in volume else None,
         float(volume.get("sigma", 4.0)),
-        int(float(said.get("frames", 3000))),
+        int(float(said.get("frames", PriorRecipe.frames))),
         bool(said.get("populations", said.get("by") == "sites")),
     )
 

@@ -99,6 +99,11 @@ def _populations(prior: Mapping[str, Any] | None) -> list[Section]:
         f"{told['temperature_k']:g} K, which are worth so many independent ones: {worth}. Forces are weighed against "
         "them; the coefficients of the last rounds are averaged."
     )
+    held = [r["round"] for r in rounds if r["share"] < 1.0]
+    if held:
+        about += (
+            f" Where they would have cost the forces too much (rounds {', '.join(map(str, held))}), they counted less."
+        )
     curves = {"change": [r["change_kt"] for r in rounds]}
     plot = line(
         "populations", [r["round"] for r in rounds], curves, x_title="round", y_title="change of the energy, kT"
