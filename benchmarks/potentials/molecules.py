@@ -28,7 +28,7 @@ SCANS = {
     "h2co": {"C=O": [(0, 1)], "one C-H": [(0, 2)], "both C-H": [(0, 2), (0, 3)]},
 }
 KEPT = ("force_mae_mev_A", "force_median_mev_A", "force_worst_frame_mev_A", "energy_mae_mev_atom", "dipole_mae_eA",
-        "esp_rmse_mv")  # fmt: skip
+        "esp_rmse_mv", "esp_median_mv")  # fmt: skip
 
 
 def trained(name: str, folder: Path, args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:

@@ -130,6 +130,15 @@ def test_a_table_has_errors_of_known_labels_only() -> None:
     assert row["frames"] == 3.0
 
 
+def test_the_potential_has_an_error_over_all_points_and_one_of_the_middle_frame() -> None:
+    """Frames that are off by 1, 2 and 10 V at their points, of which one lacks one."""
+    values = np.array([[0.0, np.nan], [0.0, 0.0], [0.0, 0.0]])
+    batch = batch_of(frames(esp=values, esp_xyz=np.full((3, 2, 3), 3.0)), potential(), ["esp"])
+    row = score_row({"esp": np.array([[1.0, 7.0], [2.0, -2.0], [10.0, 10.0]])}, batch)
+    assert row["esp_median_mv"] == pytest.approx(2000.0)
+    assert row["esp_rmse_mv"] == pytest.approx(1e3 * np.sqrt((1 + 4 + 4 + 100 + 100) / 5))
+
+
 def test_a_split_is_of_all_frames_and_repeats() -> None:
     many = frames(energy=np.arange(3.0)).select(np.arange(30) % 3)
     many = many.select(np.arange(30))

@@ -59,7 +59,12 @@ def score_row(found: Mapping[str, Any], batch: Batch) -> dict[str, float]:
         row |= {"charge_mae_e": _mean(q[np.isfinite(q)])}
     if "esp" in labels:
         v = found["esp"] - labels["esp"]
-        row |= {"esp_rmse_mv": float(np.sqrt(_mean(v[np.isfinite(v)] ** 2))) * 1e3}
+        known = np.isfinite(v)
+        each = np.sqrt(np.sum(np.where(known, v, 0.0) ** 2, 1) / known.sum(1).clip(1))[known.any(1)]
+        row |= {
+            "esp_rmse_mv": float(np.sqrt(_mean(v[known] ** 2))) * 1e3,
+            "esp_median_mv": float(np.median(each)) * 1e3 if each.size else 0.0,  # of frames
+        }
     return row
 
 
