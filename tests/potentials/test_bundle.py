@@ -7,7 +7,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,16 @@ def test_every_kind_of_architecture_comes_back(tmp_path: Path, network: Any) -> 
     assert found.architecture == a
     for k, v in named(split(found.potential)[0]).items():
         np.testing.assert_array_equal(v, named(split(build(a))[0])[k])
+
+
+def test_a_model_from_before_features_were_bounded_is_what_it_was(tmp_path: Path) -> None:
+    """Its description says nothing of bounds; so it has none, and predicts what it did."""
+    old = replace(SMALL, bounded=False)
+    save_model(tmp_path, trained(old))
+    said = json.loads((tmp_path / DESCRIPTION).read_text())
+    del said["architecture"]["bounded"]
+    (tmp_path / DESCRIPTION).write_text(json.dumps(said))
+    assert load_bundle(tmp_path).architecture == old
 
 
 def test_a_run_folder_stands_for_its_model(saved: Path) -> None:

@@ -178,12 +178,17 @@ def equivariant_features(net: EquivariantNetwork, z: np.ndarray, x: np.ndarray) 
         gates = perceptron(layer.update, np.concatenate([here, np.sqrt(1 + square) - 1]))
         scalars.append(here + gates[:f] + gates[f : 2 * f] * inner)
         vectors.append(dv + gates[2 * f : 3 * f] * left)
+        if layer.bounded:
+            for made in (scalars, vectors):
+                made[-1] = made[-1] / math.sqrt(1 + sum(float(v) ** 2 for v in made[-1].ravel()) / made[-1].size)
     return np.array(scalars), np.array(vectors)
 
 
-@pytest.mark.parametrize("radial", ["bessel", "exponential"])
-def test_the_equivariant_network_is_its_equations(radial: Any) -> None:
-    a = Architecture("equivariant", (1, 8), 2.5, features=4, layers=1, l_max=1, radial_size=5, radial=radial)
+@pytest.mark.parametrize(("radial", "bounded"), [("bessel", False), ("exponential", True)])
+def test_the_equivariant_network_is_its_equations(radial: Any, bounded: bool) -> None:
+    a = Architecture(
+        "equivariant", (1, 8), 2.5, features=4, layers=1, l_max=1, radial_size=5, radial=radial, bounded=bounded
+    )
     potential = build(a)
     net = cast(potential, np.float64).network
     net = eqx.tree_at(lambda n: n.output.layers[-1].bias, net, np.array([0.3, -0.2]))
@@ -195,6 +200,17 @@ def test_the_equivariant_network_is_its_equations(radial: Any) -> None:
     np.testing.assert_allclose(out, [perceptron(net.output, s) for s in scalars], atol=1e-10)
     assert float(penalty) == 0.0
     assert np.abs(vectors).max() > 0.1
+
+
+def test_features_have_an_end_on_geometries_like_no_other() -> None:
+    """Large weights, as training makes them, and atoms that meet: products of products, and features stay below 1."""
+    for bounded in (True, False):
+        made = build(Architecture("equivariant", (1, 8), 4.0, features=8, layers=3, l_max=2, bounded=bounded))
+        net = jax.tree.map(lambda w: 2.0 * w, cast(made, np.float64).network)
+        lists = single(Z).neighbours
+        found = net.features(lists.vectors(jnp.asarray(WATER)), jnp.asarray(Z), lists)
+        size = [float(jnp.sqrt(jnp.mean(v**2, -1)).max()) for v in (found.scalars, found.tensors.reshape(3, -1))]
+        assert max(size) <= 1.0 + 1e-12 if bounded else min(size) > 3.0
 
 
 # ---- electrostatics

@@ -22,7 +22,7 @@ class Architecture:
     `layers`: interactions of the equivariant network, modules of PhysNet. `radial`: functions of the equivariant one,
     equally fine at all distances, or Gaussians of exp(-r) as PhysNet always has, coarse beyond bonds. `sites`:
     distributed charges near each atom and `site_pairs` of them (no sites: charges on the atoms). `electrostatics`:
-    whether the charges (or sites) have a Coulomb energy.
+    whether the charges (or sites) have a Coulomb energy. `bounded`: the equivariant network's features stay below 1.
     """
 
     network: Literal["physnet", "equivariant"]
@@ -39,6 +39,7 @@ class Architecture:
     electrostatics: bool = False
     coulomb_cutoff: float = 12.0
     radial: Literal["bessel", "exponential"] = "bessel"
+    bounded: bool = True
 
 
 PRESETS: dict[str, dict] = {
@@ -71,13 +72,15 @@ def build(architecture: Architecture, offsets=None, scale: float = 1.0, seed: in
             l_max=a.l_max,
             radial_size=a.radial_size,
             radial=a.radial,
+            bounded=a.bounded,
         )
     charges = None
     if a.sites:
         width = None if a.network == "physnet" else a.features
         charges = distributed_charges(
-            rng, a.species, sites=a.sites, pairs=a.site_pairs, reach=a.reach, features=width, cutoff=min(a.cutoff, 5.0)
-        )
+            rng, a.species, sites=a.sites, pairs=a.site_pairs, reach=a.reach, features=width, cutoff=min(a.cutoff, 5.0),
+            bounded=a.bounded,
+        )  # fmt: skip
     return Potential(
         network,
         np.zeros(len(a.species)) if offsets is None else np.asarray(offsets, float),

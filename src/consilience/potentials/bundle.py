@@ -149,7 +149,7 @@ def _architecture(said: Any, where: Path) -> Architecture:
         odd = ", ".join(sorted(set(said) - set(known))) if isinstance(said, dict) else type(said).__name__
         raise InputError("the architecture in model.json is not understood", str(where), clean(odd))
     try:
-        values = {**said, "species": tuple(said["species"])}
+        values = {"bounded": False, **said, "species": tuple(said["species"])}  # older models do not say
         made = Architecture(**values)
         checked_architecture(made)
     except (KeyError, TypeError, ValueError) as err:
@@ -171,7 +171,7 @@ def checked_architecture(a: Architecture) -> Architecture:
             raise ValueError(f"{name} is {value!r}, expected {low} to {high}")
         if isinstance(low, int) and not isinstance(value, int):
             raise ValueError(f"{name} is {value!r}, expected a whole number")
-    for name in ("repulsion", "electrostatics"):
+    for name in ("repulsion", "electrostatics", "bounded"):
         if not isinstance(getattr(a, name), bool):
             raise ValueError(f"{name} is {getattr(a, name)!r}, expected true or false")
     whole = all(type(z) is int and 1 <= z <= 118 for z in a.species)

@@ -56,15 +56,18 @@ def distributed_charges(
     reach: float = 1.0,
     features: int | None = None,
     cutoff: float = 5.0,
+    bounded: bool = True,
 ) -> DistributedCharges:
     """A model with random weights: `sites` single ones and `pairs` of them near each atom.
 
-    `features`: width of the network whose features it uses (None: a backbone of its own).
+    `features`: width of the network whose features it uses (None: a backbone of its own, `bounded` or not).
     """
     backbone = None
     width = features or 32
     if features is None:
-        backbone = equivariant_network(rng, species, cutoff=cutoff, features=width, layers=2, l_max=1, radial_size=16)
+        backbone = equivariant_network(
+            rng, species, cutoff=cutoff, features=width, layers=2, l_max=1, radial_size=16, bounded=bounded
+        )
     return DistributedCharges(
         backbone,
         dense(rng, width, sites, bias=False, scale=2.0),  # sites begin well apart, or their charges cannot be told

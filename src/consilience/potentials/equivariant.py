@@ -34,8 +34,17 @@ def couplings(l_max: int) -> tuple[tuple[int, int, int], ...]:
     )
 
 
+def below_one(x, axes):
+    """x / sqrt(1 + mean x²) over some axes: its r.m.s. has no end, that of the result stays below 1."""
+    return x / jnp.sqrt(1.0 + jnp.mean(x * x, axes, keepdims=True))
+
+
 class Interaction(eqx.Module):
-    """One round of messages and one update on atoms. Features: scalars (n, F), tensors (n, (l_max + 1)² - 1, F)."""
+    """One round of messages and one update on atoms. Features: scalars (n, F), tensors (n, (l_max + 1)² - 1, F).
+
+    `bounded`: features stay below 1 in r.m.s. Products of features of products else grow without end on geometries that
+    no training frame is like, and charges and energies with them.
+    """
 
     sender: MLP  # scalars of the sender -> weights of its messages
     radial: Dense  # radial basis -> the same weights
@@ -43,6 +52,7 @@ class Interaction(eqx.Module):
     right: tuple[Dense, ...]
     update: MLP
     l_max: int = eqx.field(static=True)
+    bounded: bool = eqx.field(static=True, default=True)
 
     def messages(self, scalars, tensors, basis, harmonics, neighbours):
         """Sums over neighbours of weighted scalars, harmonics and tensors."""
@@ -82,7 +92,8 @@ class Interaction(eqx.Module):
         for g, (a, b, c) in zip(gates[1 + 2 * count :], couplings(self.l_max), strict=True):
             tensor = jnp.asarray(clebsch_gordan(a, b, c), scalars.dtype)
             out[c - 1] = out[c - 1] + g[:, None] * jnp.einsum("naf,nbf,abc->ncf", left[a - 1], right[b - 1], tensor)
-        return scalars, tensors + jnp.concatenate(out, 1)
+        tensors = tensors + jnp.concatenate(out, 1)
+        return (below_one(scalars, -1), below_one(tensors, (-2, -1))) if self.bounded else (scalars, tensors)
 
 
 def apart(r, numbers, index):
@@ -147,8 +158,12 @@ def equivariant_network(
     l_max: int = 2,
     radial_size: int = 20,
     radial: str = "bessel",
+    bounded: bool = True,
 ) -> EquivariantNetwork:
-    """A network with random weights. `radial`: "bessel" or "exponential" functions, for molecules that break up."""
+    """A network with random weights. `radial`: "bessel" or "exponential" functions, for molecules that break up.
+
+    `bounded`: see Interaction.
+    """
     products = len(couplings(l_max))
 
     def interaction(first: bool) -> Interaction:
@@ -160,6 +175,7 @@ def equivariant_network(
             tuple(dense(rng, features, features, bias=False) for _ in range(l_max)),
             mlp(rng, (1 + l_max) * features, features, (1 + 2 * l_max + products) * features, scale=0.3),
             l_max,
+            bounded,
         )
 
     return EquivariantNetwork(
