@@ -22,7 +22,7 @@ class Architecture:
     `layers`: interactions of the equivariant network, modules of PhysNet. `radial`: functions of the equivariant one,
     equally fine at all distances, or Gaussians of exp(-r) as PhysNet always has, coarse beyond bonds. `sites`:
     distributed charges near each atom and `site_pairs` of them (no sites: charges on the atoms). `electrostatics`:
-    whether the charges (or sites) have a Coulomb energy. `bounded`: the equivariant network's features stay below 1.
+    whether the charges (or sites) have a Coulomb energy. `bounded`: features of the equivariant network have an end.
     """
 
     network: Literal["physnet", "equivariant"]

@@ -19,6 +19,7 @@ from consilience.potentials.radial import bessel, envelope, exponential_gaussian
 from consilience.potentials.repulsion import COVALENT
 
 RADIAL = {"bessel": bessel, "exponential": exponential_gaussians}
+LARGEST = 2.0  # r.m.s. of features; trained ones have 0.3 to 1.3
 NEIGHBOURS = 10.0**-0.5  # a sum over some ten neighbours has the size of one term
 
 
@@ -34,16 +35,17 @@ def couplings(l_max: int) -> tuple[tuple[int, int, int], ...]:
     )
 
 
-def below_one(x, axes):
-    """x / sqrt(1 + mean x²) over some axes: its r.m.s. has no end, that of the result stays below 1."""
-    return x / jnp.sqrt(1.0 + jnp.mean(x * x, axes, keepdims=True))
+def limited(x, axes):
+    """x (1 + (m / LARGEST²)²)^(-1/4), m the mean of x² over some axes: x where m is small, r.m.s. below LARGEST."""
+    m = jnp.mean(x * x, axes, keepdims=True) / LARGEST**2
+    return x * (1.0 + m * m) ** -0.25
 
 
 class Interaction(eqx.Module):
     """One round of messages and one update on atoms. Features: scalars (n, F), tensors (n, (l_max + 1)² - 1, F).
 
-    `bounded`: features stay below 1 in r.m.s. Products of features of products else grow without end on geometries that
-    no training frame is like, and charges and energies with them.
+    `bounded`: features stay below LARGEST in r.m.s. Else products of products grow without end on geometries that no
+    training frame is like, and charges and energies with them.
     """
 
     sender: MLP  # scalars of the sender -> weights of its messages
@@ -93,7 +95,7 @@ class Interaction(eqx.Module):
             tensor = jnp.asarray(clebsch_gordan(a, b, c), scalars.dtype)
             out[c - 1] = out[c - 1] + g[:, None] * jnp.einsum("naf,nbf,abc->ncf", left[a - 1], right[b - 1], tensor)
         tensors = tensors + jnp.concatenate(out, 1)
-        return (below_one(scalars, -1), below_one(tensors, (-2, -1))) if self.bounded else (scalars, tensors)
+        return (limited(scalars, -1), limited(tensors, (-2, -1))) if self.bounded else (scalars, tensors)
 
 
 def apart(r, numbers, index):
