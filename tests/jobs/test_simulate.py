@@ -133,7 +133,7 @@ def test_members_that_disagree_are_told(tiny_model: Path, relaxed: Path, tmp_pat
     bound = bound_of(con.load_model(tiny_model).info)
     assert bound is not None and 0.2 < bound < 2
     close = as_ensemble(tiny_model, tmp_path / "close", 1e-4)
-    far = as_ensemble(tiny_model, tmp_path / "far", 0.5)
+    far = as_ensemble(tiny_model, tmp_path / "far", 1.0)
     kept = {"steps": 100, "ensemble": "nvt"}
     a = con.simulate(close, relaxed, output=tmp_path / "a", **kept)
     assert a.summary["warnings"] == []
