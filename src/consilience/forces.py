@@ -29,6 +29,29 @@ def forces_from(energy: Callable[..., Any], *, has_aux: bool = False) -> Callabl
     return energy_and_forces
 
 
+def forces_and_strain_from(energy: Callable[..., Any]) -> Callable[..., Any]:
+    """The function (x, strain, *state) -> ((E, aux), F, dE/dstrain) from `energy(x, strain, *state) -> (E, aux)`.
+
+    x: (..., 3) in Å; strain (..., 3, 3), of which `energy` takes the symmetric part (`deformation`), for one system or
+    for each of those whose energies E holds; at zero strain its derivative over the volume is the stress.
+    """
+
+    def total(x, strain, *state):
+        value, aux = energy(x, strain, *state)
+        return jnp.sum(value), (value, aux)
+
+    def found(x, strain, *state):
+        (_, out), (dx, dstrain) = jax.value_and_grad(total, argnums=(0, 1), has_aux=True)(x, strain, *state)
+        return out, -dx, dstrain
+
+    return found
+
+
+def deformation(strain):
+    """What rows of coordinates are multiplied by, (..., 3, 3): 1 + the symmetric part of the strain (..., 3, 3)."""
+    return jnp.eye(3, dtype=strain.dtype) + 0.5 * (strain + jnp.swapaxes(strain, -1, -2))
+
+
 def stress_from(energy: Callable[..., Any]) -> Callable[..., Any]:
     """The function (x, neighbours, cell) -> (E, F, stress) from `energy(x, neighbours) -> E`, a scalar.
 
@@ -37,11 +60,12 @@ def stress_from(energy: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def strained(x, strain, neighbours):
-        deform = jnp.eye(3, dtype=x.dtype) + 0.5 * (strain + strain.T)
-        return energy(x @ deform, neighbours.deformed(deform))
+        deform = deformation(strain)
+        return energy(x @ deform, neighbours.deformed(deform)), None
 
     def energy_forces_stress(x, neighbours, cell):
-        value, (dx, dstrain) = jax.value_and_grad(strained, argnums=(0, 1))(x, jnp.zeros((3, 3), x.dtype), neighbours)
-        return value, -dx, dstrain / jnp.abs(jnp.linalg.det(cell))
+        zero = jnp.zeros((3, 3), x.dtype)
+        (value, _), forces, slope = forces_and_strain_from(strained)(x, zero, neighbours)
+        return value, forces, slope / jnp.abs(jnp.linalg.det(cell))
 
     return energy_forces_stress

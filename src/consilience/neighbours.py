@@ -32,7 +32,7 @@ class Neighbours(eqx.Module):
     room: int | None = eqx.field(static=True, default=None)
 
     def deformed(self, deform) -> Neighbours:
-        """The same list in a cell whose vectors are multiplied by `deform` (3, 3)."""
+        """The same list in a cell whose vectors are multiplied by `deform` (3, 3), or (n, 3, 3) for each atom's own."""
         shift = None if self.shift is None else self.shift @ deform
         return Neighbours(self.index, self.mask, shift, self.overflow, self.square, self.room)
 

@@ -13,7 +13,7 @@ import click
 from consilience.core.errors import Finding, InputError, clean
 from consilience.jobs.common.options import RunOptions
 
-FRAME_KEYS = ("energy", "forces", "dipole", "charges", "total_charge", "esp")
+FRAME_KEYS = ("energy", "forces", "stress", "dipole", "charges", "total_charge", "esp")
 _STATUS = {"ok": 0, "failed": 1, "checks_failed": 3, "interrupted": 130}
 
 

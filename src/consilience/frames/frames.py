@@ -9,6 +9,8 @@ import numpy as np
 
 from consilience.core.errors import Finding
 
+CHANNELS = ("energy", "forces", "stress", "dipole", "charges", "esp")  # what a potential can be fitted to
+
 
 @dataclass(frozen=True)
 class Key:

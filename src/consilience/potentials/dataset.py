@@ -34,9 +34,20 @@ def batch_of(frames: Frames, potential: Potential, channels: Sequence[str]) -> B
         points = np.where(np.isfinite(frames.esp_xyz), frames.esp_xyz, 1e3)
     else:
         labels.pop("esp", None)
+    volume = volumes(frames) if "stress" in channels else None
+    if volume is None:
+        labels.pop("stress", None)
     return Batch(
-        np.asarray(frames.numbers, np.int32), np.asarray(frames.positions, float), lists, charge, labels, points, pairs
-    )
+        np.asarray(frames.numbers, np.int32), np.asarray(frames.positions, float), lists, charge, labels, points, pairs,
+        volume,
+    )  # fmt: skip
+
+
+def volumes(frames: Frames) -> np.ndarray | None:
+    """Å³ of the cells (f,), infinite where a frame is not periodic in all directions; None where none is."""
+    if frames.cell is None or frames.pbc is None or not frames.pbc.all(1).any():
+        return None
+    return np.where(frames.pbc.all(1), np.abs(np.linalg.det(frames.cell)), np.inf)
 
 
 def _lists(frames: Frames, cutoff: float) -> Neighbours:

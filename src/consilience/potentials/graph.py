@@ -32,6 +32,11 @@ class Graph(eqx.Module):
         """True for atoms, False for padding."""
         return self.numbers > 0
 
+    def deformed(self, deform) -> Graph:
+        """The same graph where periodic shifts of atom i's neighbours are multiplied by deform[i] (n, 3, 3)."""
+        pairs = None if self.pairs is None else self.pairs.deformed(deform)
+        return Graph(self.numbers, self.neighbours.deformed(deform), self.molecule, self.charge, pairs)
+
     def per_molecule(self, per_atom):
         """Sum of (n, ...) over the atoms of each molecule: (m, ...)."""
         return jax.ops.segment_sum(per_atom, self.molecule, self.charge.shape[0], indices_are_sorted=True)

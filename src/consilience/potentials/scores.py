@@ -51,6 +51,9 @@ def score_row(found: Mapping[str, Any], batch: Batch) -> dict[str, float]:
             "force_rel": float(np.sqrt(_mean(f**2))) / max(float(size), 1e-12),
             "force_worst_frame_mev_A": float(per_frame.max(initial=0.0)) * 1e3,
         }
+    if "stress" in labels:
+        s = np.abs(found["stress"] - labels["stress"])
+        row |= {"stress_mae_mev_A3": _mean(s[np.isfinite(s)]) * 1e3}
     if "dipole" in labels:
         d = np.abs(found["dipole"] - labels["dipole"])
         row |= {"dipole_mae_eA": _mean(d[np.isfinite(d)])}

@@ -17,7 +17,8 @@ from consilience.core.fit import Carry, Fit, Prepared, fit
 from consilience.core.pace import Pace
 from consilience.core.params import Block, Model
 from consilience.core.stages import Stage
-from consilience.potentials.labels import CHANNELS, ESP_DATA, Batch, ReferenceData
+from consilience.frames.frames import CHANNELS
+from consilience.potentials.labels import Batch, ReferenceData, data_of
 from consilience.potentials.potential import Potential
 from consilience.potentials.scores import predicted
 from consilience.potentials.weights import split
@@ -25,7 +26,9 @@ from consilience.potentials.weights import split
 MAX_EPOCHS = 100_000
 CHECKPOINT_EVERY = 20.0  # seconds
 RUNAWAY = 3.0  # times the spread of the energies, and their mean error at the start: what training must not reach
-FLOOR = {"energy": 1e-5, "forces": 1e-4, "dipole": 1e-5, "charges": 1e-4, "esp": 1e-5}  # of the scales, in their units
+FLOOR = {  # of the scales, in their units
+    "energy": 1e-5, "forces": 1e-4, "stress": 1e-7, "dipole": 1e-5, "charges": 1e-4, "esp": 1e-5
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -220,5 +223,4 @@ def likely_scale(r: np.ndarray, rounds: int = 100) -> float:
 
 def _counts(batch: Batch, channels: list[str]) -> dict[str, float]:
     atoms = float((batch.numbers > 0).sum() / len(batch))
-    size = {"energy": 1.0, "forces": 3 * atoms, "dipole": 3.0, "charges": atoms, "esp": float(ESP_DATA)}
-    return {c: size[c] for c in channels}
+    return {c: data_of(atoms)[c] for c in channels}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from consilience.core.errors import Finding, InputError
-from consilience.frames.frames import Frames
+from consilience.frames.frames import CHANNELS, Frames
 from consilience.frames.read import read_frames
 from consilience.jobs.common.options import FrameOptions, RunOptions
 from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
@@ -60,7 +60,7 @@ def _evaluate(loaded: Any, data: Frames, folder: OutputFolder) -> EvaluateResult
     from consilience.potentials.ensemble import mean_prediction
     from consilience.potentials.scores import score_row
 
-    channels = tuple(c for c in ("energy", "forces", "dipole", "charges", "esp") if getattr(data, c) is not None)
+    channels = tuple(c for c in CHANNELS if getattr(data, c) is not None)
     if "charges" not in loaded.info.get("channels", ()):
         channels = tuple(c for c in channels if c != "charges")  # charges of another kind than the model's
     batch = batch_of(data, loaded.potential, channels)
@@ -76,7 +76,7 @@ def _evaluate(loaded: Any, data: Frames, folder: OutputFolder) -> EvaluateResult
     summary["scores"] = {"molecules": {"free": table["data"]}}
     rows = [{"frame": i, **_frame_row(found, batch, i)} for i in range(len(batch))]
     folder.write_csv("frames.csv", rows)
-    _report(folder, summary, found, batch, channels, data)
+    _report(folder, summary, found, batch, data)
     return EvaluateResult(folder.write_summary(summary), folder.path, found)
 
 
@@ -141,12 +141,7 @@ def _disagreement(found: dict[str, np.ndarray], batch: Any, info: dict[str, Any]
 
 
 def _report(
-    folder: OutputFolder,
-    summary: dict[str, Any],
-    found: dict[str, np.ndarray],
-    batch: Any,
-    channels: tuple,
-    data: Frames,
+    folder: OutputFolder, summary: dict[str, Any], found: dict[str, np.ndarray], batch: Any, data: Frames
 ) -> None:
     from consilience.jobs.train.report import agreement_plots, error_table
     from consilience.report.page import Card, Page, Section
@@ -160,7 +155,7 @@ def _report(
     )
     sections = (
         Section("Errors", "Mean absolute errors unless named otherwise.", (error_table(summary["table"]),)),
-        Section("Agreement", "", tuple(agreement_plots(found, batch, channels, "data"))),
+        Section("Agreement", "", tuple(agreement_plots(found, batch, "data"))),
     )
     page = Page("Evaluation of a potential", ", ".join(data.files), "ok", cards, sections, folder.warnings, "",
                 footer({**summary, **folder.timings()}))  # fmt: skip

@@ -1,4 +1,4 @@
-"""consil predict: energies, forces, charges, dipoles and electrostatic potentials of a model for every frame."""
+"""consil predict: energies, forces, stress, charges, dipoles and electrostatic potentials of a model for all frames."""
 
 from __future__ import annotations
 
@@ -53,9 +53,12 @@ def predict(
         config = {"model": Path(model), "format": form, "keys": frames.keys, "units": frames.units}
         folder.write_manifest(paths, config)
         folder.write_job(config)
-        channels = ("esp",) if data.esp_xyz is not None and data.esp is not None else ()
+        channels = ("esp", "stress") if data.esp_xyz is not None and data.esp is not None else ("stress",)
         batch = batch_of(data, loaded.potential, channels)
         found = mean_prediction(loaded.members, batch)
+        stress = found.get("stress")
+        if stress is not None:
+            stress = np.where(np.isfinite(batch.volume)[:, None, None], stress, np.nan)
         labelled = replace(
             data,
             energy=found["energy"],
@@ -64,7 +67,7 @@ def predict(
             charges=found["charges"],
             esp=found.get("esp"),
             esp_xyz=data.esp_xyz if "esp" in found else None,
-            stress=None,
+            stress=stress,
         )
         name = f"predictions.{form}"
         (write_extxyz if form == "extxyz" else write_npz)(folder / name, labelled)

@@ -11,11 +11,9 @@ import numpy as np
 
 from consilience.core.errors import Finding, InputError, clean
 from consilience.frames.elements import number_of, symbol
-from consilience.frames.frames import Frames
+from consilience.frames.frames import CHANNELS, Frames
 from consilience.frames.read import read_frames
 from consilience.jobs.common.options import TrainOptions
-
-CHANNELS = ("energy", "forces", "dipole", "charges", "esp")
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,11 @@ def load_training(files: Sequence[str | Path], options: TrainOptions, weights: M
 
 def _channels(work: Frames, weights: Mapping[str, float]) -> tuple[str, ...]:
     """Quantities to fit: those with data, atomic charges only where they are asked for."""
+    from consilience.potentials.dataset import volumes
+
     have = [c for c in CHANNELS if (a := getattr(work, c)) is not None and np.isfinite(a).any()]
+    lacking = {"esp": work.esp_xyz is None, "stress": "stress" in have and volumes(work) is None}
+    have = [c for c in have if not lacking.get(c, False)]
     for name, weight in weights.items():
         if weight > 0 and name not in have:
             fix = f"name its key (--{name}-key NAME), or give it no weight"
@@ -74,10 +76,7 @@ def _channels(work: Frames, weights: Mapping[str, float]) -> tuple[str, ...]:
         what = "the frames have neither energies nor forces: there is nothing to train on"
         fix = "name the keys (--energy-key, --forces-key)"
         raise InputError(what, ", ".join(work.files), f"keys: {found}", fix=fix)
-    wanted = [c for c in have if weights.get(c, 0.0 if c == "charges" else 1.0) > 0]
-    if "esp" in wanted and work.esp_xyz is None:
-        wanted.remove("esp")
-    return tuple(wanted)
+    return tuple(c for c in have if weights.get(c, 0.0 if c == "charges" else 1.0) > 0)
 
 
 def share_of(text: str) -> float | None:
@@ -149,7 +148,8 @@ def element_energies(text: str | None, frames: Frames) -> np.ndarray:
 
 def described(frames: Frames) -> dict[str, dict[str, Any]]:
     """For each array: key, count, unit, mean and spread, as the summary gives them."""
-    unit = {"energy": "eV", "forces": "eV/Å", "dipole": "e Å", "charges": "e", "esp": "V", "positions": "Å"}
+    unit = {"energy": "eV", "forces": "eV/Å", "stress": "eV/Å³", "dipole": "e Å", "charges": "e", "esp": "V",
+            "positions": "Å"}  # fmt: skip
     keys = {k.quantity: k for k in frames.keys}
     out = {}
     for name in ("positions", *CHANNELS):

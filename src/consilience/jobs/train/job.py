@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from consilience.core.errors import InputError
+from consilience.core.errors import Finding, InputError
 from consilience.frames.frames import join
 from consilience.jobs.common.options import RunOptions, TrainOptions
 from consilience.jobs.common.output import OutputFolder
@@ -93,6 +93,8 @@ def _train(data: TrainingData, options: TrainOptions, made: Recipe, folder: Outp
         per_step.append(tell.ms_per_step())
     model = TrainedModel(architecture, tuple(members))
     table, bound = _table(model, sets, data.channels)
+    if "stress" in data.channels and (finding := stress_that_energies_deny(model, data)):
+        folder.warn(finding)
     for name, row in table.items():
         folder.log(name + ": " + ", ".join(f"{k} {v:.4g}" for k, v in row.items()))
     gradients = _gradients(model, data)
@@ -202,6 +204,32 @@ def _table(model: Any, sets: dict[str, Any], channels: tuple[str, ...]):
         if name == "valid" and "disagreement" in found:
             bound = float(np.clip(2.0 * np.quantile(found["disagreement"], 0.99), *BOUNDS))
     return table, bound
+
+
+ALIKE = 0.5  # correlation of stresses fitted and given; what is learnt at all has 0.9
+
+
+def stress_that_energies_deny(model: Any, data: TrainingData) -> Finding | None:
+    """A warning where stresses of the frames that steer do not follow from what was learnt with the energies.
+
+    Half the codes count pressure as positive stress. The two cannot both be fitted.
+    """
+    from consilience.potentials.dataset import batch_of
+    from consilience.potentials.ensemble import mean_prediction
+
+    batch = batch_of(data.steer, model.potential, ("stress",))
+    given = batch.labels.get("stress", np.zeros(0))
+    known = np.isfinite(given)
+    if known.sum() < 9 or not np.std(given[known]) > 0:
+        return None
+    found = mean_prediction(model.members, batch)["stress"][known]
+    likeness = float(np.corrcoef(found, given[known])[0, 1])
+    if likeness > ALIKE:
+        return None
+    what = "the stresses of the frames do not follow from their energies and forces"
+    fix = "give tension as positive, change the sign where a code counts pressure; or --set training.weights.stress=0"
+    where = ", ".join(data.steer.files)
+    return Finding("warn", what, where, f"correlation {likeness:.2f} after training", f"above {ALIKE:g}", fix)
 
 
 def _gradients(model: Any, data: TrainingData) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from consilience.core.errors import InputError, clean
+from consilience.frames.frames import CHANNELS
 from consilience.jobs.common.config import load_config
 from consilience.jobs.common.options import TrainOptions
 
@@ -24,7 +25,6 @@ TRAINING = {
     "weights": "weights", "penalty": "penalty", "patience": "patience", "scale": "scale",
 }  # fmt: skip
 SECTIONS = ("schema_version", "data", "model", "training", "simulation", "output")
-CHANNEL_WORDS = ("energy", "forces", "dipole", "charges", "esp")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def recipe(options: TrainOptions) -> Recipe:
         raise InputError("the configuration names another network than --model", where, found, expected)
     network.pop("network", None)
     weights = training.get("weights", {})
-    _known(weights if isinstance(weights, Mapping) else {}, CHANNEL_WORDS, where, "training.weights.")
+    _known(weights if isinstance(weights, Mapping) else {}, CHANNELS, where, "training.weights.")
     given = {"epochs": options.epochs, "minutes": options.minutes, "batch": options.batch}
     training |= {k: v for k, v in given.items() if v is not None}
     return Recipe({**PRESETS[options.model], **network}, _checked_schedule(training, where))

@@ -50,7 +50,7 @@ def write_report(
     sections = [
         Section("Errors", _words(unseen), (error_table(summary["table"]),)),
         Section("Learning", "", (_learning(history),)),
-        Section("Agreement", "", tuple(agreement_plots(found, batch, channels, unseen))),
+        Section("Agreement", "", tuple(agreement_plots(found, batch, unseen))),
         Section("What was proven", PROOF, (law_table(checks), *_nve(card))),
         Section("Data", "", (_data(summary["data"]),)),
     ]
@@ -102,11 +102,11 @@ def _learning(history: Sequence[Mapping[str, Any]]) -> Plot:
     )  # fmt: skip
 
 
-def agreement_plots(found: Mapping[str, Any], batch: Any, channels: tuple[str, ...], name: str) -> list[Plot]:
+def agreement_plots(found: Mapping[str, Any], batch: Any, name: str) -> list[Plot]:
     """A scatter plot of the model against the reference for each channel."""
     rng = np.random.default_rng(0)
     out = []
-    for channel in (c for c in ("forces", "energy", "dipole", "esp") if c in channels):
+    for channel in (c for c in ("forces", "energy", "stress", "dipole", "esp") if c in batch.labels):
         a, b = np.asarray(batch.labels[channel]).ravel(), np.asarray(found[channel]).ravel()
         known = np.isfinite(a)
         if channel == "forces":
@@ -115,7 +115,7 @@ def agreement_plots(found: Mapping[str, Any], batch: Any, channels: tuple[str, .
         if channel == "energy":
             a, b = a - a.mean(), b - a.mean()
         pick = rng.permutation(len(a))[:POINTS]
-        unit = {"forces": "eV/Å", "energy": "eV", "dipole": "e Å", "esp": "V"}[channel]
+        unit = {"forces": "eV/Å", "energy": "eV", "stress": "eV/Å³", "dipole": "e Å", "esp": "V"}[channel]
         out.append(
             scatter(
                 f"agreement-{channel}", {name: (a[pick], b[pick])}, x_title=f"reference {channel}, {unit}",
