@@ -193,6 +193,7 @@ def learn(
 def evaluate(
     model: PathLike,
     *files: PathLike,
+    reference: PathLike | None = None,
     output: PathLike | None = None,
     seed: int = 0,
     overwrite: bool = False,
@@ -200,11 +201,14 @@ def evaluate(
     units: str | None = None,
     keys: dict[str, str] | None = None,
 ) -> EvaluateResult:
-    """Score a model on frames it has not seen; `consil evaluate`. Raises InputError."""
+    """Score a model on frames it has not seen; `consil evaluate`.
+
+    `reference`: a bead file whose structure dynamics with a model of beads shall have. Raises InputError.
+    """
     from consilience.jobs.evaluate.job import evaluate as job
 
     frames = FrameOptions(dict(keys or {}), units)
-    return job(model, files, frames=frames, run=_run(output, seed, overwrite, False, say))
+    return job(model, files, reference=reference, frames=frames, run=_run(output, seed, overwrite, False, say))
 
 
 def predict(

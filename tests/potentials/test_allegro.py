@@ -137,7 +137,7 @@ def test_training_learns_what_a_prior_leaves(tmp_path):
     packs = packed([sample], 9.0, size=36)
     start = NetworkShape(**SMALL).build()
     schedule = BeadSchedule(epochs=25, batch=4, learning_rate=1e-2, average=0.9)
-    done = train_network(start, packs, packs, schedule, checkpoint=tmp_path / "c.safetensors")
+    done = train_network(start, packs, [packs], schedule, checkpoint=tmp_path / "c.safetensors")
     after = predicted_forces(done.network, None, packs)
     real = packs.weight > 0
     assert ((after - packs.forces)[real] ** 2).sum() < 0.3 * (packs.forces[real] ** 2).sum()
@@ -155,8 +155,8 @@ def test_training_learns_what_a_prior_leaves(tmp_path):
     every, bead_training.CHECKPOINT_EVERY = bead_training.CHECKPOINT_EVERY, 0.0
     try:
         with pytest.raises(Stop):
-            train_network(start, packs, packs, schedule, checkpoint=place, callback=stop)
-        again = train_network(start, packs, packs, schedule, checkpoint=place, resume=True)
+            train_network(start, packs, [packs], schedule, checkpoint=place, callback=stop)
+        again = train_network(start, packs, [packs], schedule, checkpoint=place, resume=True)
     finally:
         bead_training.CHECKPOINT_EVERY = every
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(done.network), jax.tree.leaves(again.network),
@@ -217,3 +217,22 @@ def test_packs_of_pairs_alone_have_the_forces_of_each_frame():
     by_slots = pack_forces(warm, dataclasses.replace(packs, room=None))
     assert packs.neighbours.room is not None
     assert np.allclose(by_pairs, by_slots, atol=1e-12 * np.abs(by_slots).max())
+
+
+def test_what_helps_one_protein_and_harms_another_is_not_kept():
+    """Two steer sets, the second with forces turned round: pooled with more frames the first would win."""
+    chains = tiny.chains()
+    truth = tiny.known_prior()
+    deep = eqx.tree_at(lambda p: p.pair.shared, truth, np.full((3, 3), -4.0 * KCAL_MOL))
+    x = tiny.sampled(bead_energy(chains, truth), 40)
+    left = tiny.forces(bead_energy(chains, deep), x) - tiny.forces(bead_energy(chains, truth), x)
+    sets = [Sample(chains, x[r], sign * left[r], np.ones(len(x[r])), np.full(len(x[r]), 300.0))
+            for r, sign in ((slice(None), 1.0), (slice(0, 10), -1.0))]  # fmt: skip
+    good, bad = (packed([s], 9.0, size=36) for s in sets)
+    start = NetworkShape(**SMALL).build()
+    schedule = BeadSchedule(epochs=4, batch=4, learning_rate=1e-2, average=0.9)
+    kept = train_network(start, good, [good, bad], schedule)
+    assert not any(h.get("best") for h in kept.fit.history if h["stage"] >= 0)
+    assert not predicted_forces(kept.network, None, good).any()
+    pooled = train_network(start, good, [packed(sets, 9.0, size=36)], schedule)
+    assert any(h.get("best") for h in pooled.fit.history if h["stage"] >= 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class TrainedNetwork:
 def train_network(
     network: Allegro,
     work: Packs,
-    steer: Packs | None,
+    steer: Sequence[Packs],
     schedule: BeadSchedule,
     *,
     prior: Prior | None = None,
@@ -73,8 +73,10 @@ def train_network(
     resume: bool = False,
     callback: Callable[[dict[str, Any]], None] = lambda record: None,
 ) -> TrainedNetwork:
-    """Fit the weights to the forces of the work set; the steer set chooses the epoch and ends the training.
+    """Fit the weights to the forces of the work set; the steer sets choose the epoch and end the training.
 
+    steer: one set, or several, of which none may lose: the score is the largest ratio of an r.m.s. error to that of the
+    start.
     prior: trains with the network, and then the forces of the sets are whole ones. Raises RunError for a loss that is
     not finite.
     """
@@ -92,12 +94,13 @@ def train_network(
     data = jax.tree.map(jax.numpy.asarray, work)
     spread = np.asarray(rms_of(np.zeros_like(work.forces), work))
 
+    began = [rms_of(predicted_forces(network, prior, s), s) for s in steer]
+
     def prepare(model: Model, carry: Carry, now: Stage | None) -> Prepared:
-        scores = {}
-        if steer is not None:
-            averaged = _averaged(model, active, carry)
-            found = predicted_forces(*joined(averaged, rest, prior), steer)
-            scores = {"rms_forces": rms_of(found, steer)}
+        now_there = joined(_averaged(model, active, carry), rest, prior)
+        each = np.array([rms_of(predicted_forces(*now_there, s), s) for s in steer])
+        size = np.array([np.asarray(s.weight).sum() for s in steer])
+        scores = {"rms_forces": float(np.sqrt(np.average(each**2, weights=size)))} if len(each) else {}
         kept, finished = pace.step(carry)
         terms: dict[str, Any] = {"forces": BeadForces(rest, prior, spread)}
         if schedule.force_cap is not None:
@@ -109,7 +112,7 @@ def train_network(
             terms,
             dict.fromkeys(terms, data),
             kept,
-            steer=scores["rms_forces"] if scores else None,
+            steer=float(np.max(each / np.maximum(began, 1e-12))) if len(each) else None,
             scores=scores,
             finished=finished,
         )

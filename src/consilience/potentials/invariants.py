@@ -304,25 +304,14 @@ def stress_error(potential: Potential, molecule: Molecule) -> float:
     lists = neighbour_matrix(x, potential.cutoff, cell, pbc)
     far = None if potential.coulomb is None else neighbour_matrix(x, potential.coulomb.cutoff, cell, pbc)
     bare = eqx.tree_at(lambda p: p.offsets, potential, np.zeros_like(potential.offsets))
-    graph = single(molecule.numbers)
+    graph = replace_lists(single(molecule.numbers), lists, far)
 
     @eqx.filter_jit
-    def energy(positions, both, potential):
-        return potential(positions, replace_lists(graph, both[0], both[1])).energy[0]
+    def energy(positions, graph, potential):
+        return potential(positions, graph).energy[0]
 
-    class Both(eqx.Module):
-        lists: Neighbours
-        far: Neighbours | None
-
-        def deformed(self, deform) -> Any:
-            return Both(self.lists.deformed(deform), None if self.far is None else self.far.deformed(deform))
-
-        def __getitem__(self, i: int):
-            return (self.lists, self.far)[i]
-
-    both = Both(lists, far)
-    run: Callable = eqx.filter_jit(lambda y, b, c, p: stress_from(lambda yy, bb: energy(yy, bb, p))(y, b, c))
-    stress = np.asarray(run(jnp.asarray(x), both, jnp.asarray(cell), bare)[2])
+    run: Callable = eqx.filter_jit(lambda y, g, c, p: stress_from(lambda yy, gg: energy(yy, gg, p))(y, g, c))
+    stress = np.asarray(run(jnp.asarray(x), graph, jnp.asarray(cell), bare)[2])
     volume = abs(np.linalg.det(cell))
     worst = 0.0
     for i, j in ((0, 0), (1, 2), (0, 1)):
@@ -334,7 +323,7 @@ def stress_error(potential: Potential, molecule: Molecule) -> float:
                 strain[i, j] += 0.5 * k * h
                 strain[j, i] += 0.5 * k * h
                 deform = np.eye(3) + strain
-                e.append(float(energy(jnp.asarray(x @ deform), both.deformed(deform), bare)))
+                e.append(float(energy(jnp.asarray(x @ deform), graph.deformed(deform), bare)))
             slope = (8 * (e[0] - e[1]) - (e[2] - e[3])) / (12 * h)
             errors.append(abs(slope / volume - stress[i, j]))
         worst = largest(worst, np.min(errors))

@@ -140,7 +140,7 @@ def fit_beads(
     say: Callable[[str], None] = lambda line: None,
 ) -> Fitted:
     """A model of `kind` "prior", "allegro" or "hybrid". Raises InputError for recipes that do not fit the data."""
-    found = None if kind == "allegro" else fit_bead_prior(sets, recipe, seed, say)
+    found = None if kind == "allegro" else fit_bead_prior(sets.of_prior, recipe, seed, say)
     prior = None if found is None else found.prior
     if kind == "prior":
         assert found is not None
@@ -154,7 +154,10 @@ def fit_beads(
     rng = np.random.default_rng([seed, 7])
     work = packed([_left(b, frozen, w, recipe.noise, rng) for b, w in zip(sets.work, weights, strict=True)],
                   _reach(shape, prior, recipe), seed=seed if recipe.order is None else recipe.order)  # fmt: skip
-    steer = packed([_left(b, frozen, None, 0.0, rng) for b in sets.steer], _reach(shape, prior, recipe))
+    left = [_left(b, frozen, None, 0.0, rng) for b in sets.steer]
+    others = not {b.name for b in sets.steer} & {b.name for b in sets.work}
+    apart = [[s] for s in left] if others else [left]
+    steer = [packed(some, _reach(shape, prior, recipe)) for some in apart]
     kept, histories, epochs = [], [], 0
     for i in range(members):
         network = replace_precision(shape.build(seed + i), precision)

@@ -16,7 +16,7 @@ from consilience.jobs.train.data import share_of
 from consilience.potentials.bead_batch import Sample
 from consilience.potentials.beads import Chains, chains_of
 
-MANY = 4  # proteins of which one can be spared, to see whether a network serves others
+MANY = 4  # proteins of which one can be spared, of each such number, to see whether a network serves others
 BLOCKS = 8  # pieces of a trajectory of which each gives its share to the steer set
 LEARNED = "learned"  # source of frames that were labelled on purpose: mean forces, all of them to work
 GAP = 0.2  # of a steer block, left out on both sides of it: neighbours in time are alike
@@ -24,13 +24,23 @@ GAP = 0.2  # of a steer block, left out on both sides of it: neighbours in time 
 
 @dataclass(frozen=True)
 class BeadSets:
-    """Proteins by set; `free` may be empty. A protein has its frames in work and steer, or all in free."""
+    """Proteins by set; `free` may be empty. A protein has its frames in work and steer, or all in free.
+
+    `transfer`: proteins of `steer` were set aside to see whether a network serves others.
+    """
 
     work: tuple[Beads, ...]
     steer: tuple[Beads, ...]
     free: tuple[Beads, ...]
     findings: tuple[Finding, ...]
     paths: tuple[Path, ...]
+    transfer: bool = False
+
+    @property
+    def of_prior(self) -> BeadSets:
+        """The sets for a prior. Proteins that only steer a network serve it too: it has few numbers and is judged by
+        proteins left out in turn."""
+        return replace(self, work=(*self.work, *self.steer), steer=()) if self.transfer else self
 
     @property
     def by_name(self) -> dict[str, tuple[Beads, ...]]:
@@ -43,9 +53,8 @@ def load_bead_sets(
     files: Sequence[str | Path], options: TrainOptions, stride: int = 1, *, transfer: bool = False
 ) -> BeadSets:
     """Read and split. `--free` and `--valid` set aside whole proteins or trajectories (PROTEIN:NUMBER), or are files;
-    `--valid` may be a share of each trajectory. With `transfer` and MANY proteins or more one of them, of middle size,
-    steers too: a network that is to serve other proteins learns those of its training by heart long before their later
-    frames tell.
+    `--valid` may be a share of each trajectory. With `transfer` one of each MANY proteins steers instead: a network
+    that is to serve others learns those of its training by heart, and their later frames call that a gain.
 
     Raises InputError for bad files, names that are not there, and where nothing is left to train on.
     """
@@ -65,6 +74,7 @@ def load_bead_sets(
             paths.append(Path(options.free))
         else:
             proteins, free = _set_aside(proteins, options.free, "--free")
+    apart = transfer and len({tuple(b.residues) for b in proteins}) >= MANY
     by_name = {b.name for b in proteins} & {w.strip().partition(":")[0] for w in options.valid.split(",")}
     share = None if by_name else share_of(options.valid)
     if by_name and not Path(options.valid).is_file():
@@ -72,28 +82,29 @@ def load_bead_sets(
     elif share is None:
         steer = read(options.valid)
         paths.append(Path(options.valid))
+    elif apart:
+        proteins, steer = _left_out(proteins, share)
+        names = ", ".join(b.name for b in steer)
+        what = f"the network is not trained on {names}: it must serve others, and there it must not lose"
+        findings.append(Finding("note", what, fix="--valid PROTEIN,... chooses others"))
     else:
         split = [split_in_time(b, share) for b in proteins]
         proteins, steer = [w for w, _ in split], [s for _, s in split]
-        if transfer and len({tuple(b.residues) for b in proteins}) >= MANY:
-            proteins, chosen = _one_left_out(proteins, steer)
-            steer.append(chosen)
-            findings.append(
-                Finding("note", f"{chosen.name} is not trained on: it tells whether a network serves others")
-            )
     if not any(len(b) for b in proteins):
         raise InputError("no frames are left to train on", ", ".join(str(p) for p in paths))
     kept = [b for b in steer if len(b)]
-    return BeadSets(tuple(b for b in proteins if len(b)), tuple(kept), tuple(free), tuple(findings), tuple(paths))
+    work = tuple(b for b in proteins if len(b))
+    return BeadSets(work, tuple(kept), tuple(free), tuple(findings), tuple(paths), apart and share is not None)
 
 
-def _one_left_out(proteins: list[Beads], steer: list[Beads]) -> tuple[list[Beads], Beads]:
-    """The rest, and frames of the protein of middle size with no more beads in all than `steer` has."""
+def _left_out(proteins: list[Beads], share: float) -> tuple[list[Beads], list[Beads]]:
+    """The rest, and one of each MANY proteins, of all sizes, with no more beads in all than a share of all frames."""
     by_size = sorted((b for b in proteins if len(b)), key=lambda b: (len(b.residues), b.name))
-    out = by_size[len(by_size) // 2]
-    most = sum(len(b) * len(b.residues) for b in steer) // len(out.residues)
-    step = max(1, -(-len(out) // max(most, 1)))
-    return [b for b in proteins if b is not out], out.select(slice_of(len(out), step))
+    count = len(by_size) // MANY
+    chosen = [by_size[int((k + 0.5) * len(by_size) / count)] for k in range(count)]
+    most = share * sum(len(b) * len(b.residues) for b in proteins) / count
+    thin = [b.select(slice_of(len(b), max(1, int(np.ceil(len(b) * len(b.residues) / most))))) for b in chosen]
+    return [b for b in proteins if not any(b is c for c in chosen)], thin
 
 
 def slice_of(count: int, stride: int) -> np.ndarray:
