@@ -59,8 +59,10 @@ def main() -> None:
         out = jax.block_until_ready(run(state))
         if turn:
             rates.append(steps / (time.process_time() - began))
+    listed = {} if form == "all" else {"neighbor": state[1]}
+    told = {"energy": float(energy(x0, **listed)), "force": float(jnp.max(jnp.abs(jax.grad(energy)(x0, **listed))))}
     full = bool(out[1].did_buffer_overflow) if form != "all" else False
-    print(json.dumps({"steps_per_cpu_s": float(np.median(rates)), "overflow": full}))
+    print(json.dumps({"steps_per_cpu_s": float(np.median(rates)), "overflow": full, **told}))
 
 
 if __name__ == "__main__":

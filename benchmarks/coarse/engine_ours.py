@@ -12,7 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from chain_energy import CUTOFF, bonded, compact, wall
 
+from consilience.forces import forces_from
 from consilience.md.simulate import simulate
+from consilience.neighbours import neighbour_matrix
 from consilience.pair_sum import pair_sum
 
 
@@ -39,7 +41,9 @@ def main() -> None:
         assert run.status == "ok"
         if turn:
             rates.append(steps / (time.process_time() - began))
-    print(json.dumps({"steps_per_cpu_s": float(np.median(rates)), "lists": run.lists}))
+    energy, forces = forces_from(Chain(np.arange(n)))(jnp.asarray(compact(n)), neighbour_matrix(compact(n), CUTOFF))
+    told = {"energy": float(energy), "force": float(jnp.max(jnp.abs(forces)))}
+    print(json.dumps({"steps_per_cpu_s": float(np.median(rates)), "lists": run.lists, **told}))
 
 
 if __name__ == "__main__":

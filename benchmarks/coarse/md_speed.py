@@ -13,6 +13,7 @@ HERE = Path(__file__).resolve().parent
 PEERS = Path(os.environ.get("CONSIL_PEERS", Path.home() / ".cache" / "consilience-peers"))
 STEPS = {35: 40_000, 100: 10_000, 300: 3_000}
 FORMS = {35: ("all",), 100: ("dense", "sparse"), 300: ("dense", "sparse")}
+ALIKE = {64: 1e-10, 32: 1e-4}  # energies and largest forces of the start, relative
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 
 
@@ -38,9 +39,13 @@ def main() -> None:
     results: dict[int, dict[str, float]] = {}
     print(f"{'beads':>6s}{'ours, 64':>12s}{'jax-md, 64':>12s}{'jax-md, 32':>12s}{'ratio 64':>10s}{'ratio 32':>10s}")
     for n in args.beads:
-        row = {"ours": measured(sys.executable, "engine_ours.py", n, STEPS[n], core=args.core)["steps_per_cpu_s"]}
+        ours = measured(sys.executable, "engine_ours.py", n, STEPS[n], core=args.core)
+        row = {"ours": ours["steps_per_cpu_s"]}
         for bits in (64, 32):  # the better of its forms of lists
             found = [measured(str(peer), "engine_jaxmd.py", n, STEPS[n], bits, f, core=args.core) for f in FORMS[n]]
+            same = [abs(r[k] / ours[k] - 1) < ALIKE[bits] for r in found for k in ("energy", "force")]
+            if not all(same):
+                raise SystemExit(f"{n} beads: the engines do not have the same energy: ours {ours}, jax-md {found}")
             row[f"jaxmd_{bits}"] = max(r["steps_per_cpu_s"] for r in found if not r["overflow"])
         results[n] = row
         a, b, c = row["ours"], row["jaxmd_64"], row["jaxmd_32"]
