@@ -44,6 +44,7 @@ MAX_RATIO = 200
 MAX_TEXT = 1 << 30
 _RATIO_FLOOR = 4 << 20  # small files of one repeated line may compress better than MAX_RATIO
 _CHUNK = 1 << 20
+TEMPORARY = re.compile(r"\..+\.\d+\.tmp")  # what a write that was killed leaves behind
 
 _PDB_RECORD = re.compile(
     rb"(HEADER|TITLE |COMPND|SOURCE|KEYWDS|EXPDTA|AUTHOR|REVDAT|JRNL  |REMARK|SEQRES|CRYST1|SCALE[123]|ORIGX[123]|"

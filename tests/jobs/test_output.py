@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from consilience.core.errors import Finding, InputError
+from consilience.jobs.common.interrupt import Interrupted, interruptible
+from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import RunOptions
-from consilience.jobs.common.output import Interrupted, interruptible, open_folder
 from consilience.jobs.common.plain import as_csv
 from consilience.jobs.common.provenance import Stopwatch, shown_path
 

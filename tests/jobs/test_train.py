@@ -14,8 +14,8 @@ from consilience.core.errors import InputError
 from consilience.examples import example_path
 from consilience.frames.read import read_frames
 from consilience.frames.write import write_npz
+from consilience.jobs.common.interrupt import Interrupted
 from consilience.jobs.common.options import RunOptions, TrainOptions
-from consilience.jobs.common.output import Interrupted
 from consilience.jobs.evaluate.job import evaluate
 from consilience.jobs.evaluate.predict import predict
 from consilience.jobs.train.job import train

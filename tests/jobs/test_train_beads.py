@@ -12,8 +12,8 @@ import yaml
 
 from consilience.cli import main
 from consilience.core.errors import InputError
+from consilience.jobs.common.interrupt import Interrupted
 from consilience.jobs.common.options import RunOptions, TrainOptions
-from consilience.jobs.common.output import Interrupted
 from consilience.jobs.train.job import train
 from consilience.jobs.train_beads.fit import Fitted, start_of
 from consilience.jobs.train_beads.recipe import bead_recipe, with_recipe

@@ -11,8 +11,9 @@ import gemmi
 
 from consilience.core.errors import Finding, InputError, clean, raise_errors
 from consilience.files import Kind, decode, read_bytes, recognise_bytes
+from consilience.structure.atom_table import atom_table
 from consilience.structure.atoms import Structure
-from consilience.structure.inspect import atom_table, inspect_structure, reset_b_factors
+from consilience.structure.inspect import inspect_structure, reset_b_factors
 
 # what gemmi raises on damaged input
 PARSE_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, OverflowError, UnicodeError, KeyError)

@@ -14,8 +14,10 @@ from consilience.core.errors import Finding, InputError, clean
 from consilience.jobs.coarsen.options import CoarsenOptions, pairs_of
 from consilience.jobs.common.config import load_config
 from consilience.jobs.common.html_table import Shown
+from consilience.jobs.common.interrupt import interruptible
+from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import RunOptions
-from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.common.output import OutputFolder
 
 if TYPE_CHECKING:
     from consilience.coarse.atoms import AtomFrames

@@ -18,8 +18,10 @@ from consilience.coarse.read import read_beads
 from consilience.core.errors import Finding, InputError
 from consilience.files import read_bytes
 from consilience.frames.npz import arrays_of
+from consilience.jobs.common.interrupt import interruptible
+from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import FrameOptions, RunOptions
-from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.report_parts import footer
 from consilience.jobs.evaluate.result import EvaluateResult
 from consilience.jobs.train_beads.fit import mean_forces, member_forces, squared

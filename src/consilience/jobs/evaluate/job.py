@@ -11,8 +11,10 @@ import numpy as np
 from consilience.core.errors import Finding, InputError
 from consilience.frames.frames import CHANNELS, Frames
 from consilience.frames.read import read_frames
+from consilience.jobs.common.interrupt import interruptible
+from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import FrameOptions, RunOptions
-from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.report_parts import footer
 from consilience.jobs.common.runtime import prepare_jax
 from consilience.jobs.evaluate.result import EvaluateResult

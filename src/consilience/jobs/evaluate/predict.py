@@ -13,8 +13,9 @@ from consilience.frames.frames import Frames
 from consilience.frames.read import read_frames
 from consilience.frames.write import write_extxyz, write_npz
 from consilience.jobs.common.html_table import Shown, summary_table
+from consilience.jobs.common.interrupt import interruptible
+from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import FrameOptions, RunOptions
-from consilience.jobs.common.output import interruptible, open_folder
 from consilience.jobs.common.runtime import prepare_jax
 
 

@@ -14,8 +14,10 @@ from consilience.core.errors import InputError, RunError
 from consilience.files import write_atomic
 from consilience.jobs.common.bead_start import BeadStart, read_bead_start
 from consilience.jobs.common.dynamics_options import ExportOptions
+from consilience.jobs.common.interrupt import interruptible
+from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import RunOptions
-from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.export.inputs import template
 from consilience.jobs.export.lammps import Engine, Evaluated, energy_of, lammps_engine
 from consilience.jobs.export.lammps_terms import own_energy

@@ -14,8 +14,10 @@ from consilience.core.errors import InputError, RunError
 from consilience.files import write_atomic
 from consilience.jobs.common.dynamics_options import ExportOptions
 from consilience.jobs.common.html_table import Shown
+from consilience.jobs.common.interrupt import interruptible
+from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import RunOptions
-from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
 
 FRAMES, SHAKEN = 8, 0.05  # of the self-test; Å

@@ -15,8 +15,10 @@ from consilience.coarse.beads import Beads
 from consilience.coarse.meanforce import MeanForces, pooled_error
 from consilience.core.errors import Finding, RunError
 from consilience.jobs.common.html_table import Shown
+from consilience.jobs.common.interrupt import interruptible
+from consilience.jobs.common.open_folder import FINISHED, open_folder
 from consilience.jobs.common.options import RunOptions
-from consilience.jobs.common.output import FINISHED, SUMMARY, OutputFolder, interruptible, open_folder
+from consilience.jobs.common.output import SUMMARY, OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
 from consilience.jobs.learn.options import LearnOptions
 from consilience.units import KCAL_MOL

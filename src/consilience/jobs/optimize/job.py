@@ -12,8 +12,10 @@ import numpy as np
 from consilience.core.errors import Finding
 from consilience.jobs.common.dynamics_options import OptimizeOptions
 from consilience.jobs.common.html_table import Shown
+from consilience.jobs.common.interrupt import interruptible
+from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import RunOptions
-from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
 
 

@@ -11,8 +11,10 @@ import numpy as np
 
 from consilience.core.errors import Finding, InputError, raise_errors
 from consilience.files import recognise
+from consilience.jobs.common.interrupt import interruptible
+from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import RefineOptions, RunOptions
-from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
 from consilience.jobs.orient.domains import Bodies, find_bodies
 from consilience.jobs.refine.inputs import composition, refuse_unavailable, restraints_of

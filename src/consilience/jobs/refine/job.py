@@ -11,8 +11,10 @@ import numpy as np
 
 from consilience.core.errors import Finding, InputError, RunError
 from consilience.jobs.common.html_table import Shown
+from consilience.jobs.common.interrupt import interruptible
+from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import RefineOptions, RunOptions
-from consilience.jobs.common.output import JOB, OutputFolder, interruptible, open_folder
+from consilience.jobs.common.output import JOB, OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
 from consilience.jobs.orient.domains import find_bodies
 from consilience.jobs.refine.inputs import RefineInputs, composition, load_inputs, relaxation_alone

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from consilience.jobs.common.html_table import Shown
+from consilience.jobs.common.interrupt import interruptible
+from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import RelaxationOptions, RunOptions
-from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
 from consilience.jobs.relaxation.inputs import RelaxationInputs, load_relaxation
 from consilience.nmr.modelfree import parse_models

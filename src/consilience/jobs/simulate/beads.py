@@ -11,8 +11,10 @@ import numpy as np
 from consilience.core.errors import Finding, InputError
 from consilience.jobs.common.bead_start import BeadStart, read_bead_start
 from consilience.jobs.common.dynamics_options import SimulateOptions
+from consilience.jobs.common.interrupt import interruptible
+from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import RunOptions
-from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.start import Start, model_files
 from consilience.jobs.simulate.beads_methods import METHODS, from_histogram
 from consilience.jobs.simulate.beads_report import write_report

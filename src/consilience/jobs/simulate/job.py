@@ -11,8 +11,10 @@ import numpy as np
 
 from consilience.core.errors import Finding, InputError
 from consilience.jobs.common.dynamics_options import SimulateOptions
+from consilience.jobs.common.interrupt import interruptible
+from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import RunOptions
-from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
 from consilience.jobs.simulate.result import Progress, SimulateResult, history_rows, simulate_summary
 

@@ -12,8 +12,10 @@ import numpy as np
 from consilience.core.errors import Finding, InputError
 from consilience.jobs.common.dynamics_options import SpectrumOptions
 from consilience.jobs.common.html_table import Shown
+from consilience.jobs.common.interrupt import interruptible
+from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import RunOptions
-from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
 
 IMAGINARY = -1.0  # cm^-1

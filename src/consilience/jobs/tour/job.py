@@ -12,8 +12,9 @@ import numpy as np
 from consilience.examples import example_path
 from consilience.jobs.common.dynamics_options import SimulateOptions, SpectrumOptions
 from consilience.jobs.common.html_table import Shown
+from consilience.jobs.common.interrupt import interruptible
+from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import RefineOptions, RelaxationOptions, RunOptions, TrainOptions
-from consilience.jobs.common.output import interruptible, open_folder
 from consilience.jobs.refine.job import refine
 from consilience.jobs.relaxation.job import relaxation
 from consilience.jobs.simulate.job import simulate

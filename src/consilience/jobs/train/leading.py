@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from consilience.core.parallel import is_follower
+from consilience.jobs.common.interrupt import interruptible
+from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import RunOptions
-from consilience.jobs.common.output import OutputFolder, interruptible, open_folder
+from consilience.jobs.common.output import OutputFolder
 
 Made = TypeVar("Made")
 
