@@ -42,6 +42,15 @@ def chain(n: int, seed: int = 0) -> np.ndarray:
     return np.array(x)
 
 
+def same_work(who: str, row: dict[str, float], n: int, edges: int) -> None:
+    """Refuse a timing of another problem: other edges, or a bead without a force."""
+    found, force = row.pop(f"edges {n}"), row.pop(f"least force {n}")
+    if found != edges:
+        raise SystemExit(f"{who} has {found} edges of {n} beads, not {edges}")
+    if not 0.0 < force < np.inf:
+        raise SystemExit(f"{who} has a bead of {n} whose force is {force}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10, 35, 100, 300])
@@ -70,6 +79,8 @@ def main() -> None:
                 command = [python, str(HERE / "engines" / script), str(problem), str(out), str(args.seconds)]
                 subprocess.run(command, check=True, env={**os.environ, **ONE_THREAD, **cache})
                 for name, row in json.loads(out.read_text()).items():
+                    for n in args.sizes:
+                        same_work(who, row, n, arrays[f"e{n}"].shape[1])
                     kept = best.setdefault(who, {}).setdefault(name, {})
                     for key, value in row.items():
                         if key.startswith("first"):

@@ -16,11 +16,12 @@ import numpy as np
 
 from consilience.coarse.atoms import AtomFrames
 from consilience.coarse.beadmap import BeadMap, alpha_map
-from consilience.coarse.forcemap import ForceMap, basic_map, optimal_map, slice_map
+from consilience.coarse.forcemap import ForceMap, basic_map, check_valid, optimal_map, slice_map
 from consilience.coarse.read_atoms import read_atoms
 from consilience.coarse.sharedmap import fit_shared
 from consilience.units import KCAL_MOL
 
+VALID = 1e-8  # of weights near 1
 EQUILIBRATION, EVERY, BLOCKS = 1500, 20, 8  # steps of 1 fs
 
 
@@ -30,6 +31,9 @@ def maps_of(proteins: list[tuple[AtomFrames, BeadMap]], k: int) -> dict[str, For
     made["own"] = optimal_map(frames.group_forces(), beads, frames.groups, frames.temperature, frames.trajectory)
     others = fit_shared(proteins[:k] + proteins[k + 1 :])
     made["shared, unseen"] = others.map_of(frames.topology, beads, frames.groups)
+    for name, m in made.items():
+        if name != "slice" and (off := check_valid(m.weights, beads, frames.groups)) > VALID:
+            raise SystemExit(f"{frames.name}: the map '{name}' changes mean forces: a weight is {off:.2g} off")
     return made
 
 

@@ -59,8 +59,8 @@ def main() -> None:
 
             for _ in range(3):
                 force = call()
-            if not torch.isfinite(force).all():
-                raise SystemExit("forces are not finite")
+            rows[name][f"edges {n}"] = given["edge_index"].shape[1]
+            rows[name][f"least force {n}"] = float(force.norm(dim=1).min())
             times: list[float] = []
             while len(times) < 5 or (sum(times) < seconds and len(times) < 300):
                 began = time.process_time()
