@@ -21,7 +21,6 @@ import numpy as np  # noqa: E402
 from cases import DATA, PEERS  # noqa: E402
 
 FRAMES = {"co2": 200, "h2co": 400}
-EPOCHS = {"co2": 800, "h2co": 600}
 # bonds that are scaled together, as (atom that stays, atom that moves)
 SCANS = {
     "co2": {"one C=O": [(1, 0)], "both C=O": [(1, 0), (1, 2)]},
@@ -43,7 +42,7 @@ def trained(name: str, folder: Path, args: argparse.Namespace) -> tuple[Any, dic
     for part, chosen in parts.items():
         write_npz(folder / f"{name}-{part}.npz", known.select(chosen))
     options = TrainOptions(
-        settings=tuple(args.set), epochs=args.epochs or EPOCHS[name], ensemble=args.ensemble,
+        settings=tuple(args.set), epochs=args.epochs, ensemble=args.ensemble,
         free=str(folder / f"{name}-unseen.npz"), precision=args.precision,
     )  # fmt: skip
     began = time.process_time()

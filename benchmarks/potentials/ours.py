@@ -80,13 +80,14 @@ def train(name: str, problem: dict[str, np.ndarray], options: dict, cutoff: floa
 
     from timing import cpu_seconds
 
+    from consilience.core import pace
     from consilience.frames.frames import Frames
     from consilience.potentials import training
     from consilience.potentials.dataset import batch_of, element_offsets, energy_scale
     from consilience.potentials.scores import predicted, score_row
     from consilience.potentials.weights import named, split
 
-    training.time = SimpleNamespace(monotonic=cpu_seconds)  # the clock of all contestants
+    pace.time = SimpleNamespace(monotonic=cpu_seconds)  # the clock of all contestants
     z, n = np.asarray(problem["z"]), len(problem["z"])
 
     def frames(which: str) -> Frames:

@@ -63,6 +63,8 @@ def main() -> None:
         for k in range(args.rounds):
             for model, peer in models.items():
                 r = run(peer, model, "speed", problem, Path(name) / f"{model}{k}.json", options, args.core)
+                told = ", ".join(f"{n} atoms {row['median_ms']:.2f} ms" for n, row in r["rows"].items())
+                print(f"round {k + 1}, {model}: {told}", flush=True)
                 before = results.setdefault(model, r)["rows"]
                 for n, row in r["rows"].items():
                     before[n] = min(before[n], row, key=lambda one: one["median_ms"])

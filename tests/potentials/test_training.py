@@ -69,6 +69,15 @@ def same(a: Trained, b: Trained) -> None:
     assert a.sigma == b.sigma
 
 
+def test_few_frames_are_seen_more_often() -> None:
+    assert Schedule().epochs_for(1000) == 600
+    assert Schedule().epochs_for(200) == 3000  # as many steps
+    assert Schedule().epochs_for(100_000) == 400
+    assert Schedule().epochs_for(3) == 60_000  # all of them in each step
+    assert Schedule(epochs=7).epochs_for(200) == 7
+    assert Schedule(minutes=5.0).epochs_for(1000) == 6000  # the time decides
+
+
 def test_a_potential_learns() -> None:
     done = run(replace(QUICK, epochs=60))
     first = done.fit.history[0]["scores"]

@@ -42,7 +42,13 @@ def familiar_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--free", "--test-file", metavar="NAME,...|FILE", help="Frames that are only scored: a file, or values of a label."
 )
-@click.option("--epochs", "--max-epochs", "--max-num-epochs", type=click.IntRange(min=1), help="Passes over the data.")
+@click.option(
+    "--epochs",
+    "--max-epochs",
+    "--max-num-epochs",
+    type=click.IntRange(min=1),
+    help="Passes over the data (default: 60000 steps, at least 400 passes).",
+)
 @click.option("--batch", "--batch-size", type=click.IntRange(min=1), help="Frames in a step.")
 @click.option("--time", "minutes", type=click.FloatRange(min=0.01), metavar="MINUTES", help="Wall time to train.")
 @click.option("--precision", type=click.Choice(["32", "64"]), default="32", show_default=True, help="Of the weights.")

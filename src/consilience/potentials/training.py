@@ -24,6 +24,7 @@ from consilience.potentials.scores import predicted
 from consilience.potentials.weights import split
 
 MAX_EPOCHS = 100_000
+STEPS, LEAST_EPOCHS = 60_000, 400
 CHECKPOINT_EVERY = 20.0  # seconds
 RUNAWAY = 3.0  # times the spread of the energies, and their mean error at the start: what training must not reach
 FLOOR = {  # of the scales, in their units
@@ -35,11 +36,12 @@ FLOOR = {  # of the scales, in their units
 class Schedule:
     """How long and how fast. `minutes` (wall time, compilation included) ends a run before `epochs` do.
 
+    `epochs`: None for as many as `epochs_for` says.
     `weights`: factors of the channels, which are 1. `patience`: epochs without a better steer score. `scale` of a
     channel: the r.m.s. residual on the steer set, or the likeliest one, which a few frames far off hardly change.
     """
 
-    epochs: int = 400
+    epochs: int | None = None
     minutes: float | None = None
     batch: int = 10
     learning_rate: float = 1e-3
@@ -51,6 +53,16 @@ class Schedule:
     penalty: float = 0.01
     patience: int = MAX_EPOCHS
     scale: Literal["rms", "likely"] = "rms"
+
+    def epochs_for(self, frames: int) -> int:
+        """`epochs`, or by steps where none were given: 200 frames need as many steps as 1000, in five times the epochs.
+
+        Where a time was given it shall decide: then there are more.
+        """
+        if self.epochs is not None:
+            return self.epochs
+        epochs = max(LEAST_EPOCHS, -(-STEPS // max(1, frames // self.batch)))
+        return epochs if self.minutes is None else min(10 * epochs, MAX_EPOCHS)
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,7 @@ def train(
     model = Model.of(net=Block(jax.tree.map(np.asarray, weights)))
     move = optimiser(schedule.optimiser, schedule.learning_rate, clip=schedule.clip, weight_decay=schedule.weight_decay)
     solver = Epochs(move, schedule.batch, schedule.average, seed)
-    count = schedule.epochs
+    count = schedule.epochs_for(len(work))
     stage = Stage(("net",), 1, solver, phase="train", patience=schedule.patience)
     pace, spread = Pace(count, schedule.minutes), spreads(potential, work, channels)
     data = {"molecules": jax.tree.map(jax.numpy.asarray, work)}
