@@ -1,10 +1,10 @@
 """Simulated 3 Å crystals of a peptide: restraints alone against restraints and a potential trained on its chemistry.
 
 usage: python benchmarks/joint/peptide_crystal.py POOL.npz MODEL -o FOLDER [--wrong MODEL] [--weight X]
-       [--seeds N] [--first SEED]
+       [--seeds N] [--first SEED] [--copies N]
 
 POOL.npz, and the frames that the models were trained on, come from peptide_frames.py. Each seed is another P 1 crystal
-of five conformers (snapshots at 100 K) in a cell of 17 Å; amplitudes by gemmi's direct sum with 30 % noise, so that
+of conformers (snapshots at 100 K) in a cell of 17 Å; amplitudes by gemmi's direct sum with 30 % noise, so that
 R-free is what models of real crystals have at 3 Å. The start is shaken. Prints coordinate errors, R-free and geometry
 of each run, then the paired change with its 95 % interval.
 """
@@ -26,25 +26,28 @@ from consilience.jobs.common.options import RefineOptions, RunOptions
 from consilience.jobs.refine.inputs import load_inputs
 from consilience.jobs.refine.job import refine
 
-CELL, COPIES, SHAKE, NOISE, B_ISO, D_MIN = 17.0, 5, 0.35, 0.30, 60.0, 3.0
+CELL, SHAKE, NOISE, B_ISO, D_MIN = 17.0, 0.35, 0.30, 60.0, 3.0
+APART = 3.2  # Å, heavy atoms of molecules and their images
 TRIES = 300  # places for a molecule before all are placed anew
+IMAGES = CELL * np.array([s for s in np.ndindex(3, 3, 3) if s != (1, 1, 1)]) - CELL
 
 
-def packed(pool: np.ndarray, heavy: int, rng: np.random.Generator) -> np.ndarray:
-    """(copies, atoms, 3) Å: conformers turned at random, heavy atoms 3.2 Å or more apart, images included."""
+def packed(pool: np.ndarray, heavy: int, copies: int, rng: np.random.Generator) -> np.ndarray:
+    """(copies, atoms, 3) Å: conformers turned at random, no two molecules or images closer than APART."""
     while True:
         placed: list[np.ndarray] = []
         for _ in range(TRIES):
             x = pool[rng.integers(len(pool))]
             x = (x - x.mean(0)) @ Rotation.random(rng=rng).as_matrix().T + rng.uniform(0, CELL, 3)
-            clear = True
+            own = x[:heavy, None] - x[None, :heavy]
+            clear = bool(np.min(np.sum((own + IMAGES[:, None, None]) ** 2, -1)) > APART**2)
             for y in placed:
                 d = x[:heavy, None] - y[None, :heavy]
                 d -= CELL * np.round(d / CELL)
-                clear = clear and bool(np.min(np.sum(d * d, -1)) > 3.2**2)
+                clear = clear and bool(np.min(np.sum(d * d, -1)) > APART**2)
             if clear:
                 placed.append(x)
-            if len(placed) == COPIES:
+            if len(placed) == copies:
                 return np.array(placed)
 
 
@@ -76,11 +79,11 @@ def molecule_of(pool: Any) -> Peptide:
     return molecule
 
 
-def crystal(folder: Path, pool: Any, seed: int) -> tuple[list[Path], np.ndarray]:
+def crystal(folder: Path, pool: Any, seed: int, copies: int) -> tuple[list[Path], np.ndarray]:
     """Files of a shaken start and of data, and the true heavy atoms (n, 3)."""
     rng, molecule = np.random.default_rng([seed, 11]), molecule_of(pool)
     folder.mkdir(parents=True, exist_ok=True)
-    true = packed(pool["R"], molecule.heavy, rng)
+    true = packed(pool["R"], molecule.heavy, copies, rng)
     st = structure(true, molecule, B_ISO)
     hkl = gemmi.make_miller_array(st.cell, gemmi.SpaceGroup("P 1"), D_MIN)
     calculator = gemmi.StructureFactorCalculatorX(st.cell)
@@ -139,12 +142,13 @@ def main() -> None:
     parser.add_argument("--wrong", type=Path, help="a potential of another molecule")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="seed of the first crystal")
+    parser.add_argument("--copies", type=int, default=5, help="molecules of the cell")
     parser.add_argument("--cycles", type=int, default=20)
     parser.add_argument("--weight", type=float, help="of the potential, (default: judged by steer data)")
     args = parser.parse_args()
     pool, rows = np.load(args.pool), []
     for seed in range(args.first, args.first + args.seeds):
-        files, true = crystal(args.out / str(seed), pool, seed)
+        files, true = crystal(args.out / str(seed), pool, seed, args.copies)
         files.append(dictionary(args.out / "aam.cif", molecule_of(pool)))
         start = error_of(load_inputs(files, RefineOptions(), 0).structure.xyz, true)
         for name, model in (("restraints", None), ("potential", args.model), ("wrong potential", args.wrong)):
