@@ -61,6 +61,7 @@ _SCHEMA: dict[str, Any] = {
                     "envelope": Number(2, 24, True), "parity": _ANY, "temperature": _ANY},
         "prior": {
             "by": ("types", "sites"), "frames": Number(10, 1e7, True), "populations": (True, False),
+            "population_steps": Number(1000, 1e8, True),
             "bond": {"r0": Number(2.0, 6.0), "k": Number(120.0, 1e5)},
             "angle": _ANY, "dihedral": _ANY, "pair": _ANY,
             "excluded_volume": {"epsilon": Number(1e-6, 1e4), "sigma": Number(2.0, 6.0),

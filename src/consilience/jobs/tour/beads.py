@@ -20,7 +20,8 @@ from consilience.md.trajectory_read import parse_dcd
 from consilience.units import KCAL_MOL
 
 FREE = 3  # the trajectory that nothing is fitted to
-RECIPE = ("features=16", "model.network.channels=4", "batch=2", "simulation.steps=2000", "simulation.replicas=1")
+RECIPE = ("model.prior.by=sites", "model.prior.population_steps=10000", "features=16", "model.network.channels=4",
+          "batch=2", "simulation.steps=2000", "simulation.replicas=1")  # fmt: skip
 EPOCHS = 10
 UNIT = "kcal/mol/Å"
 

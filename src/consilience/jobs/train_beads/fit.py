@@ -79,7 +79,8 @@ def fit_bead_prior(
     found = fit_prior(start, work, total_of(steer) if steer else None)
     if not recipe.prior.populations:
         return found
-    return match_populations(start, found, total_of(work), sets.work, seed=seed, say=say)
+    steps = recipe.prior.population_steps
+    return match_populations(start, found, total_of(work), sets.work, steps=steps, seed=seed, say=say)
 
 
 def start_of(sets: BeadSets, recipe: BeadRecipe) -> Prior:

@@ -21,12 +21,12 @@ from consilience.potentials.prior_populations import corrected, features, popula
 from consilience.units import BOLTZMANN
 
 ROUNDS, KEPT = 8, 4  # simulations; the coefficients of the last of them are averaged, which halves their noise
-REPLICAS, STEPS, EVERY, SETTLED = 10, 100_000, 500, 0.2  # of each, in steps of 5 fs; share that is left out
+REPLICAS, EVERY, SETTLED = 10, 500, 0.2  # of each, frames by steps of 5 fs, share that is left out
 FRAMES = 4000  # of the data of each protein
 
 
 def match_populations(
-    start: Prior, found: FittedPrior, work: Normal, proteins: Sequence[Beads], *, steps: int = STEPS,
+    start: Prior, found: FittedPrior, work: Normal, proteins: Sequence[Beads], *, steps: int,
     rounds: int = ROUNDS, seed: int = 0, say: Callable[[str], None] = lambda line: None,
 ) -> FittedPrior:  # fmt: skip
     """`found`, fitted to `work` and drawn to `start`, with angles and dihedrals corrected by populations of `proteins`.

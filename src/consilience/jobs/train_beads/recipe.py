@@ -30,7 +30,8 @@ class PriorRecipe:
     """by: coefficients of residue types, or of the sites of one sequence. frames: of each protein, evenly chosen.
 
     What the fit starts from and is drawn to: bonds of `length` Å and `stiffness` eV/Å²; excluded volume of `epsilon` eV
-    (None: of its default) at `sigma` Å. populations: angles and dihedrals follow those of the data in dynamics as well.
+    (None: of its default) at `sigma` Å. populations: angles and dihedrals follow those of the data in dynamics as well,
+    in rounds of `population_steps`.
     """
 
     by: Literal["types", "sites"] = "types"
@@ -41,6 +42,7 @@ class PriorRecipe:
     sigma: float = 4.0
     frames: int = 10_000
     populations: bool = False
+    population_steps: int = 100_000
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,7 @@ def _prior(said: Mapping[str, Any]) -> PriorRecipe:
         float(volume.get("sigma", 4.0)),
         int(float(said.get("frames", PriorRecipe.frames))),
         bool(said.get("populations", said.get("by") == "sites")),
+        int(float(said.get("population_steps", PriorRecipe.population_steps))),
     )
 
 
