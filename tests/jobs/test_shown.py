@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from consilience.core.errors import Finding
-from consilience.jobs.check.job import CheckResult, FileReport
+from consilience.jobs.check.file_report import FileReport
+from consilience.jobs.check.job import CheckResult
 from consilience.jobs.common.html_table import Shown
 
 VERBS = ("check", "coarsen", "evaluate", "export", "learn", "optimize", "refine", "relaxation", "simulate", "spectrum",

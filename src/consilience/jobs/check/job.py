@@ -2,75 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from consilience.core.checks import Check
 from consilience.core.errors import Finding, InputError
 from consilience.files import Kind, archive_findings, read_bytes, recognise
-from consilience.frames.frames import Frames
 from consilience.frames.npz import arrays_of
 from consilience.jobs.check.beads import BeadData, boxes_and_cutoff, coarse_kind, read_coarse_data
+from consilience.jobs.check.between import (
+    compare_relaxation,
+    compare_with_data,
+    compare_with_dictionaries,
+    for_directions,
+)
+from consilience.jobs.check.file_report import KIND_NAMES, FileReport
 from consilience.jobs.check.recipe import Recipe, check_recipe, is_recipe
 from consilience.jobs.common.config import load_config
 from consilience.jobs.common.html_table import check_table
+from consilience.jobs.common.provenance import peak_rss_mb
 from consilience.nmr.data import RelaxationData
 from consilience.structure.atoms import Structure
 from consilience.xray.reflections import Reflections
 
-_ORDER = {"ok": 0, "note": 1, "warn": 2, "error": 3}
-_NAMES: dict[Kind, str] = {
-    "pdb": "model (PDB)",
-    "mmcif": "model (mmCIF)",
-    "mtz": "reflections (MTZ)",
-    "sf-mmcif": "reflections (SF-mmCIF)",
-    "dictionary": "restraint dictionary",
-    "nmr-star": "NMR-STAR",
-    "npz": "arrays (npz)",
-    "extxyz": "molecules (extxyz)",
-    "yaml": "configuration (YAML)",
-    "json": "configuration (JSON)",
-    "csv": "table (CSV)",
-    "table": "table",
-    "pickle": "Python pickle",
-    "safetensors": "weights (safetensors)",
-    "model": "model folder",
-    "unmerged": "unmerged reflections",
-}
-
-
-@dataclass
-class FileReport:
-    """One input: what it is and what was found; `content` is what was read, where that is of use to other checks."""
-
-    file: str
-    kind: Kind
-    findings: list[Finding] = field(default_factory=list)
-    content: Structure | Reflections | RelaxationData | Frames | BeadData | Recipe | None = None
-
-    @property
-    def level(self) -> Literal["ok", "note", "warn", "error"]:
-        """The worst level among the findings."""
-        worst: Literal["ok", "note", "warn", "error"] = "ok"
-        for f in self.findings:
-            worst = f.level if _ORDER[f.level] > _ORDER[worst] else worst
-        return worst
-
-    @property
-    def kind_name(self) -> str:
-        """The kind in words."""
-        if isinstance(self.content, BeadData):
-            return self.content.label
-        return _NAMES.get(self.kind, self.kind)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The entry in summary.json["files"]."""
-        messages = [f"{f.level}: {f}" for f in self.findings]
-        return {"file": self.file, "kind": self.kind, "level": self.level, "messages": messages}
+EXPECTED = "a model, reflections, relaxation data, restraints, frames, beads or a configuration"
 
 
 @dataclass(frozen=True, repr=False)
@@ -105,7 +63,7 @@ class CheckResult:
             "seed": 0,
             "wall_s": self.wall_s,
             "compile_s": 0.0,
-            "peak_rss_mb": _peak_rss_mb(),
+            "peak_rss_mb": peak_rss_mb(),
             "gradients": None,
             "scores": {},
             "files": [r.as_dict() for r in self.files],
@@ -139,14 +97,14 @@ def check(
     for r in reports:
         if isinstance(r.content, Structure):
             for other in data:
-                r.findings += _compare(r, other)
-            restraints = _restraints(r, dictionaries, monlib, is_refinement)
+                r.findings += compare_with_data(r, other)
+            restraints = compare_with_dictionaries(r, dictionaries, monlib, is_refinement)
             if relaxation and not is_refinement:  # the model is there for its N-H directions
-                r.findings = [_for_directions(f) for f in r.findings]
+                r.findings = [for_directions(f) for f in r.findings]
                 restraints = [replace(f, level="note") for f in restraints]
             r.findings += restraints
     if relaxation:
-        _relaxation(relaxation, [r for r in reports if isinstance(r.content, Structure)])
+        compare_relaxation(relaxation, [r for r in reports if isinstance(r.content, Structure)])
     recipes = [r.content for r in reports if isinstance(r.content, Recipe)]
     for r in reports:
         if isinstance(r.content, BeadData):
@@ -255,13 +213,12 @@ def _other(path: str, kind: Kind) -> list[Finding]:
         return [Finding("error", "unsupported format: an archive", path, fix="unpack it and give the files inside")]
     if kind == "npz":
         return [_unsupported(path, kind)]
-    expected = "a model, reflections or a restraint dictionary"
-    return [Finding("error", f"unknown or unsupported format ({kind})", path, expected=expected)]
+    return [Finding("error", f"unknown or unsupported format ({kind})", path, expected=EXPECTED)]
 
 
 def _unsupported(path: str, kind: Kind) -> Finding:
-    what = f"{_NAMES.get(kind, kind)}: this kind of file is not supported yet by this version"
-    return Finding("error", what, path, expected="a model, reflections or a restraint dictionary")
+    what = f"{KIND_NAMES.get(kind, kind)}: this kind of file is not supported yet by this version"
+    return Finding("error", what, path, expected=EXPECTED)
 
 
 def _is_molecular(path: str) -> bool:
@@ -269,96 +226,3 @@ def _is_molecular(path: str) -> bool:
     from consilience.frames.npz import is_molecular
 
     return is_molecular(arrays_of(read_bytes(path), path))
-
-
-def _compare(model: FileReport, data: FileReport) -> list[Finding]:
-    from consilience.xray.consistency import compare
-
-    assert isinstance(model.content, Structure) and isinstance(data.content, Reflections)
-    found = compare(model.content, data.content)
-    if not model.content.cell.is_crystal():  # said better here than by the reader, which did not know the data
-        model.findings = [f for f in model.findings if not f.what.startswith("the model has no unit cell")]
-    return found
-
-
-def _for_directions(finding: Finding) -> Finding:
-    """Defects of a model that matter to a refinement, not to the directions of its N-H bonds, become notes."""
-    harmless = ("two atoms at the same position", "missing main-chain atoms")
-    return replace(finding, level="note") if finding.what.startswith(harmless) else finding
-
-
-def _relaxation(reports: Sequence[FileReport], models: Sequence[FileReport]) -> None:
-    """Add what all relaxation files say together: enough data, and residues that match those of each model."""
-    from consilience.nmr.quality import count_data
-    from consilience.nmr.read import read_relaxation
-    from consilience.nmr.vectors import amide_vectors
-
-    first = reports[0]
-    data = read_relaxation([r.file for r in reports], strict=False)
-    known = {f.what for r in reports for f in r.findings}
-    found = [f for f in data.findings if f.what not in known] if len(reports) > 1 else []
-    counted = count_data(data)
-    one_of_many = len(data.columns) == 1 and len(data.residues) > 2 and first.kind != "nmr-star"
-    if one_of_many:  # a file for each rate is usual
-        counted = [replace(f, level="note") for f in counted]
-    first.findings += [*found, *counted]
-    for model in models:
-        assert isinstance(model.content, Structure)
-        measured = [r for r, row in zip(data.residues, data.measured, strict=True) if row.any()]
-        first.findings += amide_vectors(model.content, measured).findings
-
-
-def _restraints(
-    model: FileReport, dictionaries: Sequence[Path], monlib: str | Path | None, is_refinement: bool
-) -> list[Finding]:
-    """Residues without a restraint description: an error where there are reflections to refine against."""
-    from consilience.structure.library import load_library
-
-    assert isinstance(model.content, Structure)
-    places: dict[str, list[str]] = {}
-    atoms: dict[str, dict[str, str]] = {}  # residue name: heavy atom name: first place
-    for chain in model.content.hierarchy[0]:
-        for res in chain:
-            place = f"{chain.name} {res.seqid}"
-            places.setdefault(res.name, []).append(place)
-            known = atoms.setdefault(res.name, {})
-            for atom in res:
-                if not atom.is_hydrogen():
-                    known.setdefault(atom.name, place)
-    try:
-        library, found, missing = load_library(places, ligands=dictionaries, monlib=Path(monlib) if monlib else None)
-    except InputError as err:
-        return [err.finding]
-    out = [f for f in found if f.level != "note"]
-    for name, names in atoms.items():
-        if name not in library.monomers:
-            continue
-        described = {a.id for a in library.monomers[name].atoms} | {"OXT"}
-        odd = [f"{a} ({place})" for a, place in names.items() if a not in described]
-        if odd:
-            what = (
-                f"{len(odd)} atom name(s) of residue {name} are not in its restraint dictionary: no restraints for them"
-            )
-            shown = ", ".join(odd[:5]) + (", ..." if len(odd) > 5 else "")
-            fix = "rename the atoms, or give the dictionary that the model was made with (--ligand)"
-            out.append(Finding("warn", what, f"{model.file}, {shown}", fix=fix))
-    for name in missing:
-        shown = ", ".join(places[name][:5]) + (", ..." if len(places[name]) > 5 else "")
-        out.append(
-            Finding(
-                "error" if is_refinement else "warn",
-                f"no restraint dictionary describes residue {name} (unknown ligand or monomer)",
-                f"{model.file}, residue {name} {shown}",
-                fix=f"give its dictionary (--ligand {name}.cif) or a monomer library (--monlib DIR or $CLIBD_MON)",
-            )
-        )
-    return out
-
-
-def _peak_rss_mb() -> float:
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return 0.0
-    scale = 1.0 / (1 << 20) if os.uname().sysname == "Darwin" else 1.0 / 1024.0
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale, 1)
