@@ -119,6 +119,8 @@ def test_a_saddle_point_is_told(tiny_model: Path, tmp_path: Path, monkeypatch: p
         ('{"ir_km_mol": [1]}', "no frequencies"),
         ('{"frequencies_cm1": [1, 2, "x", 4, 5, 6]}', "no list of finite numbers"),
         ('{"frequencies_cm1": [1, 2, 3, 4, 5, 6], "ir_km_mol": [1]}', "number of intensities"),
+        ('{"frequencies_cm1": [1, 2, 3, 4, 5, 6], "masses_amu": [16, 12, 1, 1]}', "of other atoms"),
+        ('{"frequencies_cm1": [1, 2, 3, 4, 5, 6], "masses_amu": [12, 16, 1]}', "of other atoms"),
         ("{", "JSON"),
     ],
 )
@@ -128,6 +130,17 @@ def test_references_that_cannot_be(tiny_model: Path, tmp_path: Path, text: str, 
         con.spectrum(tiny_model, FRAMES, reference=tmp_path / "r.json")
 
 
+def test_a_reference_brings_its_isotopes(tiny_model: Path, tmp_path: Path) -> None:
+    """13C and one D: all frequencies fall, one C-H stretch by a quarter."""
+    light = con.spectrum(tiny_model, FRAMES, output=tmp_path / "light").summary["harmonic_cm1"]
+    said = {"frequencies_cm1": light, "masses_amu": [13.00335, 15.9949, 2.01410, 1.00783]}
+    (tmp_path / "r.json").write_text(json.dumps(said))
+    s = con.spectrum(tiny_model, FRAMES, output=tmp_path / "d", reference=tmp_path / "r.json").summary
+    assert all(r["difference_cm1"] < -1.0 for r in s["reference"])
+    stretch = s["reference"][-2]["difference_cm1"] / light[-2]  # C-D for C-H
+    assert -0.30 < stretch < -0.20, stretch
+
+
 def test_options_that_cannot_be(tiny_model: Path, tmp_path: Path) -> None:
     for given, message in (({"md": 10}, "too few steps"), ({"md": 1000, "trajectory": "x"}, "both give frames")):
         with pytest.raises(InputError, match=message):
@@ -135,11 +148,12 @@ def test_options_that_cannot_be(tiny_model: Path, tmp_path: Path) -> None:
 
 
 def test_real_references_are_read(data_dir: Path) -> None:
+    from consilience.jobs.common.start import masses_of
     from consilience.jobs.spectrum.reference import read_reference
 
     files = sorted(data_dir.glob("qm/*/*_harmonic.json"))
     assert len(files) >= 7
     for path in files:
         modes = len(json.loads(path.read_text())["freq_cm1"])
-        found = read_reference(path, {modes})
+        found = read_reference(path, {modes}, masses_of(json.loads(path.read_text())["Z"]))
         assert found.ir_km_mol is not None and (np.diff(found.cm1) >= 0).all() and found.path == path

@@ -98,7 +98,10 @@ def optimize(inputs: tuple[Path, ...], **given: Any) -> int:
 @click.option("--trajectory", type=PATH, metavar="FILE", help="Spectra of these frames (DCD, extended XYZ) instead.")
 @_number(SpectrumOptions, "--frame-fs", float, "FS", "Time between frames, where the trajectory does not say it.")
 @click.option(
-    "--reference", type=PATH, metavar="FILE", help="Frequencies to compare with (JSON: frequencies_cm1, ir_km_mol)."
+    "--reference",
+    type=PATH,
+    metavar="FILE",
+    help="Frequencies to compare with (JSON: frequencies_cm1, ir_km_mol, masses_amu).",
 )
 @_number(SpectrumOptions, "--dt", float, "FS", "Time step of --md.")
 @_number(SpectrumOptions, "--temperature", float, "K", "Of the dynamics.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,9 @@ def spectrum(
     model, start = load(place, file, options.charge, options.precision)
     modes = degrees_of_freedom(start.positions, "momentum" if start.periodic else "rotation")
     possible = {modes} if start.periodic else {modes, modes + 1}  # a bent start may relax to a line
-    reference = None if options.reference is None else read_reference(options.reference, possible)
+    reference = None if options.reference is None else read_reference(options.reference, possible, start.masses)
+    if reference is not None and reference.masses is not None:
+        start = replace(start, masses=reference.masses)
     if options.trajectory is not None:
         read_trajectory(options.trajectory, start)
     inputs = [*model_files(model), file, *(p for p in (options.trajectory, options.reference) if p is not None)]
@@ -70,6 +72,8 @@ def _spectrum(folder: OutputFolder, model: Any, start: Any, reference: Any, opti
     from consilience.md.optimise import optimise
     from consilience.md.vibrations import dipole_derivative, hessian, normal_modes
 
+    if reference is not None and reference.masses is not None:
+        folder.log(f"masses of the reference, amu: {', '.join(f'{m:.4f}' for m in start.masses[:12])}")
     energy = model.energy_of(start.numbers, start.charge)
     relaxed = optimise(energy, start.positions, tolerance=options.fmax, max_steps=5000, cutoff=energy.cutoff,
                        **start.place())  # fmt: skip

@@ -14,22 +14,28 @@ from consilience.jobs.common.config import load_config
 
 FREQUENCIES = ("frequencies_cm1", "freq_cm1", "harmonic_cm1", "cm1")
 INTENSITIES = ("ir_km_mol", "intensities_km_mol")
+MASSES = ("masses_amu", "masses")
 
 
 @dataclass(frozen=True)
 class HarmonicReference:
-    """cm1 (m,) in rising order, imaginary ones negative; ir_km_mol (m,) or None; level: what it was computed with."""
+    """cm1 (m,) in rising order, imaginary ones negative; ir_km_mol (m,) or None; level: what it was computed with.
+
+    masses (n,) amu of its isotopes, None where it does not tell.
+    """
 
     cm1: np.ndarray
     ir_km_mol: np.ndarray | None
     level: str
     path: Path
+    masses: np.ndarray | None = None
 
 
-def read_reference(path: Path, n_modes: Collection[int]) -> HarmonicReference:
-    """A JSON (or YAML) file with frequencies_cm1 (or freq_cm1) and optionally ir_km_mol.
+def read_reference(path: Path, n_modes: Collection[int], usual: np.ndarray) -> HarmonicReference:
+    """A JSON (or YAML) file with frequencies_cm1 (or freq_cm1) and optionally ir_km_mol and masses_amu.
 
-    Raises InputError where they are missing, no finite numbers, or not as many as the molecule can have modes.
+    usual (n,): atomic weights of the molecule, amu. Raises InputError where frequencies are missing, no finite numbers,
+    or not as many as the molecule can have modes, and for masses that are not of isotopes of its atoms in their order.
     """
     said = load_config(path)
     cm1 = _numbers(said, FREQUENCIES, path)
@@ -42,10 +48,15 @@ def read_reference(path: Path, n_modes: Collection[int]) -> HarmonicReference:
     ir = _numbers(said, INTENSITIES, path)
     if ir is not None and len(ir) != len(cm1):
         raise InputError("the reference has another number of intensities", str(path), str(len(ir)), str(len(cm1)))
+    masses = _numbers(said, MASSES, path)
+    if masses is not None and (len(masses) != len(usual) or np.any(np.abs(masses - usual) > 1.1 + 0.1 * usual)):
+        found, expected = (" ".join(f"{m:.3f}" for m in a[:8]) for a in (masses, usual))
+        raise InputError("the masses of the reference are of other atoms", str(path), found, f"near {expected}",
+                         "give the atoms of the start in the order of the reference")  # fmt: skip
     order = np.argsort(cm1, kind="stable")
     level = said.get("level")
     return HarmonicReference(
-        cm1[order], None if ir is None else ir[order], level if isinstance(level, str) else "", path
+        cm1[order], None if ir is None else ir[order], level if isinstance(level, str) else "", path, masses
     )
 
 
