@@ -41,6 +41,14 @@ def table(results: dict[str, dict], sizes: list[int]) -> str:
     return "\n".join(rows)
 
 
+def same_edges(model: str, result: dict, results: dict[str, dict]) -> None:
+    """Refuse a timing of another problem than that of the first model."""
+    first, known = next(iter(results.items()))
+    for n, row in result["rows"].items():
+        if row["edges"] != known["rows"][n]["edges"]:
+            raise SystemExit(f"{model} has {row['edges']} edges of {n} atoms, {first} {known['rows'][n]['edges']}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[9, 21, 200, 1000])
@@ -66,6 +74,7 @@ def main() -> None:
                 told = ", ".join(f"{n} atoms {row['median_ms']:.2f} ms" for n, row in r["rows"].items())
                 print(f"round {k + 1}, {model}: {told}", flush=True)
                 before = results.setdefault(model, r)["rows"]
+                same_edges(model, r, results)
                 for n, row in r["rows"].items():
                     before[n] = min(before[n], row, key=lambda one: one["median_ms"])
     print(table(results, args.sizes))

@@ -57,7 +57,8 @@ def speed(ours, name: str, problem: dict, options: dict) -> dict:
         _, force = jax.block_until_ready(call(x, potential, graph))
         first = time.perf_counter() - began
         times = milliseconds(lambda x=x, p=potential, g=graph: jax.block_until_ready(call(x, p, g)), options["seconds"])
-        rows[str(n)] = {**summary(times), "warm_up_s": first}
+        edges = int(np.sum(graph.neighbours.mask))
+        rows[str(n)] = {**summary(times), "edges": edges, "warm_up_s": first}
         if not np.isfinite(force).all():
             raise SystemExit(f"{name}: forces of {n} atoms are not finite")
     return {"rows": rows, "parameters": weights(potential)}
