@@ -12,6 +12,7 @@ from consilience.frames.frames import Frames
 
 NVE_DT = 0.5  # the longest time step, fs
 NVE, NVE_LARGE, LARGE = (1000, 2), (500, 1), 20  # steps and replicas; the fewer for more atoms than these
+EVERY = 4  # steps between frames, in all runs: one compiled program serves them
 TEMPERATURE = 300.0
 
 
@@ -70,7 +71,7 @@ def _dynamics(potential: Any, molecule: Any) -> tuple[list[Check], dict[str, Any
     for dt in (NVE_DT, NVE_DT / 2, NVE_DT / 4):
         run = simulate(
             double, relaxed.positions, masses, steps=round(steps * NVE_DT / dt), dt=dt, ensemble="nve",
-            temperature=2 * TEMPERATURE, every=max(1, round(4 * NVE_DT / dt)), seed=1, replicas=replicas,
+            temperature=2 * TEMPERATURE, every=EVERY, seed=1, replicas=replicas,
         )  # fmt: skip
         stable &= run.status == "ok"
         if run.conservation is None or not stable:
@@ -86,20 +87,22 @@ def _dynamics(potential: Any, molecule: Any) -> tuple[list[Check], dict[str, Any
         out.append(Check("energy spread falls as dt²", ratio, 24.0, about, least=7.0))
         about = "meV/atom/ps at the shortest time step; or within three standard errors"
         out.append(Check("energy drift", abs(drifts[NVE_DT / 4]), max(1e-2, 3 * error), about))
-        out.append(_reversal(double, relaxed.positions, masses, steps))
+        out.append(_reversal(double, relaxed.positions, masses, steps, replicas))
     return out, measured
 
 
-def _reversal(energy: Any, x: np.ndarray, masses: np.ndarray, steps: int) -> Check:
+def _reversal(energy: Any, x: np.ndarray, masses: np.ndarray, steps: int, replicas: int) -> Check:
     """So many steps forth, and back with reversed velocities."""
     from consilience.md.simulate import simulate
 
-    forth = simulate(energy, x, masses, steps=steps, dt=NVE_DT, every=steps, seed=2, temperature=2 * TEMPERATURE)
-    last = forth.trajectory
+    forth = simulate(
+        energy, x, masses, steps=steps, dt=NVE_DT, every=EVERY, seed=2, temperature=2 * TEMPERATURE, replicas=replicas
+    ).trajectory
+    x1, v1 = forth.positions[:, -1], forth.velocities[:, -1]
     back = simulate(
-        energy, last.positions[0, -1], masses, steps=steps, dt=NVE_DT, every=steps, velocities=-last.velocities[0, -1]
-    )
-    error = float(np.abs(back.trajectory.positions[0, -1] - x).max())
+        energy, x1, masses, steps=steps, dt=NVE_DT, every=EVERY, velocities=-v1, replicas=replicas
+    ).trajectory  # fmt: skip
+    error = float(np.abs(back.positions[:, -1] - x).max())
     return Check(f"{steps} steps forth and back", error, 1e-8, "Å")
 
 
