@@ -9,6 +9,7 @@ import numpy as np
 
 from consilience.core.errors import Finding, InputError, clean
 from consilience.frames.elements import number_of
+from consilience.frames.parsed import DECIMAL_COMMA, POSITIONS, ParsedFrame, assemble
 from consilience.frames.raw import COUNTED, Raw
 from consilience.frames.unit_labels import dimension_of
 
@@ -17,12 +18,9 @@ _PAIR = re.compile(
     r"""(?P<quote>["']?)(?P<key>[^\s="']+)(?P=quote)\s*=\s*(?:"(?P<d>[^"]*)"|'(?P<s>[^']*)'|(?P<b>[\[{][^\]}]{0,5000}+[\]}]++)|"""
     r"""(?P<v>[^\s"'=]++)(?!\s*=)|)|(?P<flag>[^\s=]++)"""
 )
-_COMMA = re.compile(r"[-+]?\d+,\d+([eEdD][-+]?\d+)?")
 _FORTRAN = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+))[dD]([-+]?\d+)")
 _FORTRAN_BARE = re.compile(r"([-+]?(?:\d+\.\d*|\.\d+))([-+]\d{2,3})")  # 1.234-105: no room was left for the letter
 _SPECIES = ("species", "symbols", "symbol", "element", "elements", "z", "numbers", "atomic_numbers", "type")
-_POSITIONS = ("pos", "positions", "position", "xyz", "coords", "coordinates", "r")
-_CELL = ("lattice", "cell")
 
 
 class _Stop(Exception):
@@ -39,7 +37,7 @@ def read_extxyz(text: str, path: str) -> Raw:
     Raises InputError where not one frame can be read.
     """
     lines = text.splitlines()
-    frames: list[_Frame] = []
+    frames: list[ParsedFrame] = []
     findings: list[Finding] = []
     i = 0
     try:
@@ -53,22 +51,7 @@ def read_extxyz(text: str, path: str) -> Raw:
         findings.append(stop.finding)
     if not frames:
         raise InputError(findings[0] if findings else Finding("error", "the file is empty: no frames", path))
-    return _assemble(frames, path, findings)
-
-
-class _Frame:
-    """One frame as parsed."""
-
-    def __init__(self, line: int, numbers: np.ndarray):
-        self.line, self.numbers = line, numbers
-        self.columns: dict[str, np.ndarray] = {}
-        self.info: dict[str, Any] = {}
-        self.units: dict[str, str] = {}
-        self.plain = False
-        self.extra = 0
-        self.fortran = False
-        self.odd_labels = 0
-        self.repeated: list[str] = []
+    return assemble(frames, path, findings)
 
 
 def _stop(what: str, path: str, frame: int, line: int, found: str = "", expected: str = "", fix: str = "") -> _Stop:
@@ -76,7 +59,7 @@ def _stop(what: str, path: str, frame: int, line: int, found: str = "", expected
     return _Stop(Finding("error", what, where, clean(found)[:120], expected, fix))
 
 
-def _read_frame(lines: list[str], i: int, k: int, path: str) -> tuple[_Frame, int]:
+def _read_frame(lines: list[str], i: int, k: int, path: str) -> tuple[ParsedFrame, int]:
     """The frame whose count stands in line i, and the index of the line after it."""
     word = lines[i].strip()
     count = int(word) if re.fullmatch(r"\+?\d{1,12}", word) else 0
@@ -102,7 +85,7 @@ def _read_frame(lines: list[str], i: int, k: int, path: str) -> tuple[_Frame, in
     for j, row in enumerate(rows):
         if len(row) < width or (named is not None and len(row) > width):
             raise _wrong_width(row, width, i + 2 + j, count, k, path, is_last=i + 2 + j == len(lines) - 1)
-    frame = _Frame(i + 1, np.zeros(count, int))
+    frame = ParsedFrame(i + 1, np.zeros(count, int))
     frame.plain = named is None
     frame.extra = max(len(row) for row in rows) - width if named is None else 0
     frame.repeated = sorted(repeated)
@@ -117,7 +100,7 @@ def _read_frame(lines: list[str], i: int, k: int, path: str) -> tuple[_Frame, in
             frame.columns[name] = values[:, 0] if c == 1 else values
     if not frame.numbers.any():
         raise _stop("the Properties have no column of elements", path, k, i + 1, str(named), "species:S:1")
-    if not any(name.lower() in _POSITIONS for name in frame.columns):
+    if not any(name.lower() in POSITIONS for name in frame.columns):
         raise _stop("the Properties have no column of positions", path, k, i + 1, str(named), "pos:R:3")
     for name, value in info.items():
         if name.lower() == "properties":
@@ -151,12 +134,12 @@ def _layout(text: str, path: str, k: int, line: int) -> list[tuple[str, str, int
     if twice:
         raise _stop(f"the column '{clean(twice[0])}' stands twice in the Properties", path, k, line, text)
     for name, kind, c in layout:
-        if name.lower() in _POSITIONS and (c != 3 or kind not in "RI"):
+        if name.lower() in POSITIONS and (c != 3 or kind not in "RI"):
             raise _stop("positions need three columns of numbers", path, k, line, text, f"{name}:R:3")
     return layout
 
 
-def _species(frame: _Frame, words: list[str], first: int, k: int, path: str) -> None:
+def _species(frame: ParsedFrame, words: list[str], first: int, k: int, path: str) -> None:
     for j, word in enumerate(words):
         z = number_of(word)
         if not z:
@@ -166,7 +149,7 @@ def _species(frame: _Frame, words: list[str], first: int, k: int, path: str) -> 
         frame.numbers[j] = z
 
 
-def _numbers(frame: _Frame, cells: list[list[str]], name: str, first: int, k: int, path: str) -> np.ndarray:
+def _numbers(frame: ParsedFrame, cells: list[list[str]], name: str, first: int, k: int, path: str) -> np.ndarray:
     if not any("_" in word for row in cells for word in row):  # Python's floats allow 1_000, files do not
         try:
             return np.array(cells, dtype=float)
@@ -177,7 +160,7 @@ def _numbers(frame: _Frame, cells: list[list[str]], name: str, first: int, k: in
         for c, word in enumerate(row):
             value = _number(word)
             if value is None:
-                comma = _COMMA.fullmatch(word) is not None
+                comma = DECIMAL_COMMA.fullmatch(word) is not None
                 what = f"column '{clean(name)}': this is no number" + (" (a decimal comma?)" if comma else "")
                 fix = "write decimal points" if comma else ""
                 if "*" in word:
@@ -230,9 +213,9 @@ def parse_comment(comment: str) -> tuple[dict[str, str], dict[str, list[str]], d
     return info, repeated, units
 
 
-def _value(frame: _Frame, text: str) -> Any:
+def _value(frame: ParsedFrame, text: str) -> Any:
     """A comment value as float, array of floats, or text; booleans stay text."""
-    if _COMMA.fullmatch(text.strip()):
+    if DECIMAL_COMMA.fullmatch(text.strip()):
         return text.strip()  # a decimal comma or two numbers: whoever wants a number refuses it
     words = re.sub(r"[\[\]{},;()]", " ", text.removeprefix("_JSON")).split()
     values = [_number(w) for w in words]
@@ -240,126 +223,3 @@ def _value(frame: _Frame, text: str) -> Any:
         return text.strip()
     frame.fortran |= any(not _is_plain(w) for w in words)
     return values[0] if len(values) == 1 else np.array(values, dtype=float)
-
-
-def _assemble(frames: list[_Frame], path: str, findings: list[Finding]) -> Raw:
-    f, n = len(frames), max(len(x.numbers) for x in frames)
-    numbers, positions = np.zeros((f, n), int), np.zeros((f, n, 3))
-    raw = Raw(path, numbers, positions, lines=[x.line for x in frames], findings=findings)
-    raw.positions_key = next(name for name in frames[0].columns if name.lower() in _POSITIONS)
-    for k, frame in enumerate(frames):
-        m = len(frame.numbers)
-        numbers[k, :m] = frame.numbers
-        for name, values in frame.columns.items():
-            if name.lower() in _POSITIONS:
-                positions[k, :m] = values
-                continue
-            tail = values.shape[1:]
-            if name not in raw.arrays:
-                raw.arrays[name] = np.full((f, n, *tail), np.nan)
-                raw.atomic.add(name)
-                raw.present[name] = np.zeros(f, bool)
-            if raw.arrays[name].shape[2:] != tail:
-                what = f"column '{clean(name)}' has another width in this frame than before"
-                where = f"{path}, frame {k} ({COUNTED}), line {frame.line}"
-                findings.append(Finding("error", what, where, f"{tail}", f"{raw.arrays[name].shape[2:]}"))
-                continue
-            raw.arrays[name][k, :m] = values
-            raw.arrays[name][k, m:] = 0.0
-            raw.present[name][k] = True
-        raw.units.update(frame.units)
-    for name in dict.fromkeys(key for frame in frames for key in frame.info):
-        _info_array(raw, name, frames, findings)
-    _cells(raw, frames, findings)
-    _notes(raw, frames, findings)
-    return raw
-
-
-def _info_array(raw: Raw, name: str, frames: list[_Frame], findings: list[Finding]) -> None:
-    if name.lower() in (*_CELL, "pbc") or name in raw.arrays:
-        return
-    values = [frame.info.get(name) for frame in frames]
-    present = np.array([v is not None for v in values])
-    given = [v for v in values if v is not None]
-    if all(isinstance(v, str) for v in given):
-        raw.arrays[name] = np.array(["" if v is None else v for v in values])
-    else:
-        shape = next(np.shape(v) for v in given if not isinstance(v, str))
-        out = np.full((len(frames), *shape), np.nan)
-        for k, v in enumerate(values):
-            if v is None:
-                continue
-            if isinstance(v, str) or (np.shape(v) != shape and shape == ()):
-                out_of = isinstance(v, str) and shape == ()
-                comma = " (a decimal comma?)" if isinstance(v, str) and _COMMA.fullmatch(v) else ""
-                what = f"the value of '{clean(name)}' is {'no number' if out_of else 'not what it is elsewhere'}{comma}"
-                where = f"{raw.path}, frame {k} ({COUNTED}), line {frames[k].line + 1}"
-                findings.append(
-                    Finding("error", what, where, f"'{clean(v)[:60]}'", "a number" if shape == () else str(shape))
-                )
-                present[k] = False
-                continue
-            value = np.asarray(v, dtype=float)
-            if value.shape != shape:  # e.g. another number of ESP points: pad
-                if value.ndim > 1 or out.ndim != 2 or value.size > 100_000:
-                    continue
-                if value.size > out[0].size:
-                    out = np.pad(out, ((0, 0), (0, value.size - out[0].size)), constant_values=np.nan)
-                out[k, : value.size] = value
-                continue
-            out[(k, *(slice(s) for s in shape))] = value
-        raw.arrays[name] = out
-    raw.present[name] = present
-
-
-def _cells(raw: Raw, frames: list[_Frame], findings: list[Finding]) -> None:
-    cell, pbc = np.zeros((len(raw), 3, 3)), np.zeros((len(raw), 3), bool)
-    has_cell = np.zeros(len(raw), bool)
-    for k, frame in enumerate(frames):
-        info = {name.lower(): v for name, v in frame.info.items()}
-        where = f"{raw.path}, frame {k} ({COUNTED}), line {frame.line + 1}"
-        given = next((info[name] for name in _CELL if name in info), None)
-        if given is not None:
-            size = np.size(given) if not isinstance(given, str) else 0
-            if size not in (3, 9):
-                what = "the Lattice is not nine numbers"
-                findings.append(Finding("error", what, where, clean(given)[:80], "three vectors: 9 numbers, Å"))
-                continue
-            cell[k] = np.diag(given) if size == 3 else np.reshape(given, (3, 3))
-            has_cell[k] = True
-        periodic = _booleans(info.get("pbc"))
-        if "pbc" in info and periodic is None:
-            what = "the value of pbc cannot be understood"
-            findings.append(Finding("error", what, where, clean(info["pbc"])[:60], 'pbc="T T T" or "F F F"'))
-            continue
-        pbc[k] = has_cell[k] if periodic is None else periodic
-    raw.cell = cell if has_cell.any() else None
-    raw.pbc = pbc if pbc.any() else None
-
-
-def _booleans(value: Any) -> np.ndarray | None:
-    if value is None:
-        return None
-    words = value.lower().replace(",", " ").strip("[]{}").split() if isinstance(value, str) else np.ravel(value)
-    known = {"t": True, "true": True, "1": True, "1.0": True, "f": False, "false": False, "0": False, "0.0": False}
-    out = [known.get(str(w).strip("[],")) for w in words]
-    if len(out) == 1:
-        out = out * 3
-    return np.array(out, dtype=bool) if len(out) == 3 and None not in out else None
-
-
-def _notes(raw: Raw, frames: list[_Frame], findings: list[Finding]) -> None:
-    path = raw.path
-    if any(x.fortran for x in frames):
-        findings.append(Finding("note", "numbers with Fortran exponents (D) were read as such", path))
-    extra = max(x.extra for x in frames)
-    if extra > 0:
-        what = f"{extra} column(s) after the positions have no name (no Properties in the comment): ignored"
-        fix = "name them, e.g. Properties=species:S:1:pos:R:3:forces:R:3"
-        findings.append(Finding("warn" if extra == 3 else "note", what, path, fix=fix))
-    labels = sum(x.odd_labels for x in frames)
-    if labels:
-        findings.append(Finding("note", f"{labels} atom label(s) with digits were read as their element", path))
-    twice = sorted({key for x in frames for key in x.repeated})
-    if twice:
-        findings.append(Finding("note", f"key(s) that stand twice, with the same value: {', '.join(twice)}", path))

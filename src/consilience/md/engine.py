@@ -6,13 +6,13 @@ fit, or when the host has to make a new one; no step is ever taken with a list t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from consilience.core.compiled import light_filter_jit
 from consilience.forces import forces_from
 from consilience.md.integrate import NOISE_STEPS, Moved, State, baoab, complete, kinetic, noise_slot, noises, verlet
 from consilience.md.lists import Kind, Lists, remade, stale
@@ -21,12 +21,6 @@ from consilience.units import BOLTZMANN
 
 Ensemble = Literal["nve", "nvt"]
 FINE, NOT_FINITE, FORCE, CLOSE, HOT = range(5)  # what is wrong with a frame, in the order of the questions
-
-
-def _light(function: Callable[..., Any]) -> Callable[..., Any]:
-    """filter_jit for what runs once: compiled with half the effort."""
-    options: dict[str, Any] = {"compiler_options": {"xla_backend_optimization_level": 1}}
-    return eqx.filter_jit(function, **options)
 
 
 class Settings(eqx.Module):
@@ -144,7 +138,7 @@ def move(state: State, settings: Settings, ensemble: Ensemble, normal=None) -> M
     return baoab(state, settings.masses, settings.dt, settings.friction, settings.kt, normal)
 
 
-@_light
+@light_filter_jit
 def begin(energy, positions, velocities, keys, lists: Lists, settings: Settings, *, ensemble: Ensemble) -> Progress:
     """The state at positions and velocities (R, n, 3), with its energy and forces, inspected."""
     value, forces = evaluate(energy, positions, lists)
@@ -154,7 +148,7 @@ def begin(energy, positions, velocities, keys, lists: Lists, settings: Settings,
     return Progress(state, move(state, settings, ensemble), lists, code, jnp.min(near), largest)
 
 
-@_light
+@light_filter_jit
 def with_settings(progress: Progress, settings: Settings, *, ensemble: Ensemble) -> Progress:
     """The same point of a run that goes on with another time step, friction or temperature."""
     return eqx.tree_at(lambda p: p.moved, progress, move(progress.state, settings, ensemble))

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from consilience.core.compiled import brief_filter_jit, light_filter_jit
 from consilience.core.errors import InputError
 from consilience.forces import forces_from
 from consilience.md.velocities import rigid_motions
@@ -88,7 +88,7 @@ def hessian(energy: Any, positions: Any, neighbours: Neighbours) -> np.ndarray:
     return np.asarray(_hessian(energy, np.asarray(positions, float), neighbours), float)
 
 
-@eqx.filter_jit
+@light_filter_jit
 def _hessian(energy, x, neighbours):
     _, push = jax.linearize(lambda flat: -forces_from(energy)(flat.reshape(x.shape), neighbours)[1].ravel(), x.ravel())
     return jax.lax.map(push, jnp.eye(x.size, dtype=x.dtype)).T  # one by one: batches of models fail in some compilers
@@ -99,7 +99,7 @@ def dipole_derivative(energy: Any, positions: Any, neighbours: Neighbours) -> np
     return np.asarray(_dipole_derivative(energy, np.asarray(positions, float), neighbours), float)
 
 
-@eqx.filter_jit
+@light_filter_jit
 def _dipole_derivative(energy, x, neighbours):
     _, pull = jax.vjp(lambda flat: energy.dipole(flat.reshape(x.shape), neighbours), x.ravel())
     return jnp.stack([pull(jnp.eye(3, dtype=jnp.result_type(energy.dipole(x, neighbours)))[k])[0] for k in range(3)], 1)
@@ -138,7 +138,7 @@ def check_hessian(
     return out
 
 
-@eqx.filter_jit
+@brief_filter_jit
 def _force_columns(energy, points, neighbours):
     return jax.lax.map(lambda x: forces_from(energy)(x, neighbours)[1].ravel(), points)
 

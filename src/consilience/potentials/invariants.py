@@ -5,7 +5,6 @@ Each function measures one law on one molecule and returns numbers; `laws` holds
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 from typing import Any
@@ -15,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from consilience.core.compiled import brief_filter_jit
 from consilience.forces import forces_from, stress_from
 from consilience.neighbours import Neighbours, neighbour_matrix
 from consilience.potentials.electrostatics import potential_at
@@ -28,7 +28,7 @@ def _energy(x, potential: Potential, graph: Graph):
     return found.energy, found
 
 
-_energy_forces = eqx.filter_jit(forces_from(_energy, has_aux=True))
+_energy_forces = brief_filter_jit(forces_from(_energy, has_aux=True))
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def force_error(potential: Potential, molecule: Molecule, seed: int = 0) -> floa
     return worst / largest(np.abs(forces), 1e-8)
 
 
-@eqx.filter_jit
+@brief_filter_jit
 def _curvature(x, v, potential: Potential, graph: Graph):
     def forces(y):
         return forces_from(_energy, has_aux=True)(y, potential, graph)[1]
@@ -282,7 +282,7 @@ def coulomb_errors(potential: Potential, molecule: Molecule) -> dict[str, float]
             "Coulomb energy of doubled charges": largest(abs(two - 4 * one) / max(abs(one), 1e-8))}  # fmt: skip
 
 
-@eqx.filter_jit
+@brief_filter_jit
 def _coulomb(x, sites, charges, coulomb, graph: Graph):
     return coulomb(x, sites, charges, graph)
 
@@ -296,6 +296,16 @@ def reach_errors(potential: Potential, molecule: Molecule) -> dict[str, float]:
     return {"displacement of sites over their reach": largest(away / potential.charges.reach)}
 
 
+@brief_filter_jit
+def _energy_alone(x, graph: Graph, potential: Potential):
+    return potential(x, graph).energy[0]
+
+
+@brief_filter_jit
+def _energy_forces_stress(x, graph: Graph, cell, potential: Potential):
+    return stress_from(lambda y, g: potential(y, g).energy[0])(x, graph, cell)
+
+
 def stress_error(potential: Potential, molecule: Molecule) -> float:
     """Stress against differences of the energy under strain, relative to the largest, in a small periodic box."""
     x = molecule.positions - molecule.positions.min(0) + 0.5
@@ -306,12 +316,7 @@ def stress_error(potential: Potential, molecule: Molecule) -> float:
     bare = eqx.tree_at(lambda p: p.offsets, potential, np.zeros_like(potential.offsets))
     graph = replace_lists(single(molecule.numbers), lists, far)
 
-    @eqx.filter_jit
-    def energy(positions, graph, potential):
-        return potential(positions, graph).energy[0]
-
-    run: Callable = eqx.filter_jit(lambda y, g, c, p: stress_from(lambda yy, gg: energy(yy, gg, p))(y, g, c))
-    stress = np.asarray(run(jnp.asarray(x), graph, jnp.asarray(cell), bare)[2])
+    stress = np.asarray(_energy_forces_stress(jnp.asarray(x), graph, jnp.asarray(cell), bare)[2])
     volume = abs(np.linalg.det(cell))
     worst = 0.0
     for i, j in ((0, 0), (1, 2), (0, 1)):
@@ -323,7 +328,7 @@ def stress_error(potential: Potential, molecule: Molecule) -> float:
                 strain[i, j] += 0.5 * k * h
                 strain[j, i] += 0.5 * k * h
                 deform = np.eye(3) + strain
-                e.append(float(energy(jnp.asarray(x @ deform), graph.deformed(deform), bare)))
+                e.append(float(_energy_alone(jnp.asarray(x @ deform), graph.deformed(deform), bare)))
             slope = (8 * (e[0] - e[1]) - (e[2] - e[3])) / (12 * h)
             errors.append(abs(slope / volume - stress[i, j]))
         worst = largest(worst, np.min(errors))
