@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import os
 import subprocess
 import sys
@@ -27,6 +29,15 @@ def test_importing_and_reading_do_not_import_jax() -> None:
     code = "import sys, consilience as con; con.read_structure(sys.argv[1]); sys.exit('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, str(example_path("crystal/start.pdb"))], check=False)
     assert done.returncode == 0
+
+
+def test_examples_in_docstrings_give_what_they_say() -> None:
+    root = Path(con.__file__).parent
+    shown = [p for p in root.rglob("*.py") if "    >>> " in p.read_text(encoding="utf-8")]
+    names = [".".join(p.relative_to(root.parent).with_suffix("").parts) for p in shown]
+    ran = {name: doctest.testmod(importlib.import_module(name)) for name in names}
+    assert ran
+    assert all(r.attempted and not r.failed for r in ran.values()), ran
 
 
 @pytest.mark.parametrize("method", ["fft", "direct"])

@@ -44,7 +44,7 @@ def predict_rates(
     >>> import consilience as con, numpy as np
     >>> rates = con.nmr.predict_rates([[0, 0, 1.02]], np.eye(3) / 30.0, [600.0], s2=0.85)
     >>> round(rates["R1"].item(), 2)
-    1.89
+    2.0
     """
     arguments = (nh, diffusion, fields, s2, te, s2f, tf, rex, csa, csa_axis, r)
     with _precision_of(arguments):
