@@ -150,7 +150,8 @@ def local_plots(reference: Beads, own: np.ndarray) -> tuple[Plot, ...]:
         edges = np.linspace(low, high, 61)
         middle = 0.5 * (edges[1:] + edges[:-1])
         curves = {k: np.histogram(v, edges, density=True)[0] for k, v in (("reference", a), ("model", b))}
-        out.append(line(f"local-{name.split()[0]}", middle, curves, x_title=f"{name}, {unit}", y_title="density"))
+        title, plot = f"{name}s".capitalize(), f"local-{name.split()[0]}"
+        out.append(line(plot, middle, curves, title=title, x_title=f"{name}, {unit}", y_title="density"))
     return tuple(out)
 
 
