@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 from consilience.cli import main
 from consilience.core.errors import InputError, RunError
-from consilience.files import read_bytes, recognise
+from consilience.files import read_bytes
 from consilience.jobs.check.job import check
 from consilience.jobs.common.config import load_config
+from consilience.kinds import recognise
 from consilience.structure import ccd
 
 BACKBONE = (("N", 0.0, 0.0), ("CA", 1.46, 0.0), ("C", 2.0, 1.42), ("O", 1.25, 2.39))

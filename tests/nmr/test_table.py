@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consilience.core.errors import Finding, InputError
-from consilience.files import recognise
+from consilience.kinds import recognise
 from consilience.nmr.columns import field_from_name, kind_from_name, role_of
 from consilience.nmr.data import RelaxationData, Residue
 from consilience.nmr.read import read_relaxation

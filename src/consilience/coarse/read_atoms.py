@@ -15,9 +15,10 @@ from consilience.coarse.atoms import AtomFrames, find_constraints, whole
 from consilience.coarse.keys import find, labels_of, shaped
 from consilience.coarse.topology import Topology, read_topology
 from consilience.core.errors import Finding, InputError, clean, raise_errors
-from consilience.files import read_bytes, recognise
+from consilience.files import read_bytes
 from consilience.frames.npz import arrays_of
 from consilience.frames.unit_labels import factor
+from consilience.kinds import recognise
 
 Constraints = Literal["auto", "none"]
 _POSITIONS = ("pos", "positions", "coords", "R", "xyz", "coordinates")

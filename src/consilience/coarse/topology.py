@@ -9,7 +9,8 @@ import gemmi
 import numpy as np
 
 from consilience.core.errors import InputError, clean
-from consilience.files import decode, read_bytes, recognise_bytes
+from consilience.files import decode, read_bytes
+from consilience.kinds import recognise_bytes
 from consilience.residues import standard
 
 SOLVENT = frozenset(

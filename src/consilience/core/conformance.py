@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from consilience.core.compiled import brief_filter_jit
 from consilience.core.gradcheck import GradientError, check_gradients, float64
 from consilience.core.params import Model
 from consilience.core.terms import Term, pin
@@ -28,7 +28,7 @@ class TermReport:
         return not self.failures
 
 
-@eqx.filter_jit
+@brief_filter_jit
 def _value(term, model: Model, obs):
     return term(model, obs).value
 

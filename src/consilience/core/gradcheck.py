@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import equinox as eqx
 import jax
 import numpy as np
 
+from consilience.core.compiled import light_filter_jit
 from consilience.core.params import Model, ravel, unravel
 from consilience.core.terms import pin
 
@@ -42,7 +42,9 @@ def float64(tree):
 
 
 # one program for value and gradient: a second one would cost more to compile than the few evaluations save
-_value_and_grad = eqx.filter_jit(jax.value_and_grad(lambda raw, model, term, obs: term(model.with_raw(raw), obs).value))
+@light_filter_jit
+def _value_and_grad(raw, model: Model, term, obs):
+    return jax.value_and_grad(lambda r: term(model.with_raw(r), obs).value)(raw)
 
 
 def check_gradients(

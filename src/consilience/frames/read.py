@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from consilience.core.errors import Finding, InputError, raise_errors
-from consilience.files import decode, read_bytes, recognise_bytes
+from consilience.files import decode, read_bytes
 from consilience.frames.detect import decide
 from consilience.frames.electrostatics import electrostatic_units, inspect_electrostatics
 from consilience.frames.extxyz import read_extxyz
@@ -19,8 +19,9 @@ from consilience.frames.npz import read_npz
 from consilience.frames.quality import inspect_frames, inspect_raw
 from consilience.frames.raw import Raw
 from consilience.frames.unit_labels import parse_units
+from consilience.kinds import recognise_bytes
 
-KINDS = ("extxyz", "npz")  # of files.recognise
+KINDS = ("extxyz", "npz")  # of kinds.recognise
 
 
 def read_frames(

@@ -7,14 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from consilience.core.errors import Finding, InputError, raise_errors
-from consilience.files import decode, read_bytes, recognise_bytes
+from consilience.files import decode, read_bytes
+from consilience.kinds import recognise_bytes
 from consilience.nmr.data import RelaxationData
 from consilience.nmr.lists import RateList, assemble
 from consilience.nmr.quality import inspect_relaxation
 from consilience.nmr.star import read_star
 from consilience.nmr.table import read_table
 
-KINDS = ("nmr-star", "csv", "table")  # of files.recognise, that may hold relaxation data
+KINDS = ("nmr-star", "csv", "table")  # of kinds.recognise, that may hold relaxation data
 
 
 def read_relaxation(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from consilience.core.checks import Check
+from consilience.core.compiled import brief_filter_jit
 from consilience.forces import forces_from
 from consilience.neighbours import Neighbours, all_pairs, neighbour_matrix
 from consilience.potentials import prior_basis as basis
@@ -24,7 +25,7 @@ WEAK = np.array([0.0, 0.0, 0.0, 0.0, 0.02])  # of the excluded volume, where a p
 HEIGHT = 10.0  # kT at 300 K, that a wall must have at 3 Å
 
 
-@eqx.filter_jit
+@brief_filter_jit
 def _evaluate(energy: BeadEnergy, x: Any, neighbours: Neighbours):
     return forces_from(energy)(x, neighbours)
 
@@ -88,7 +89,7 @@ def pair_energies(energy: BeadEnergy, r: np.ndarray) -> np.ndarray:
     return found.T.reshape(20, 20, 5, len(r))
 
 
-@eqx.filter_jit
+@brief_filter_jit
 def _two(energy: BeadEnergy, first, second, separation, r):
     def at(r):
         total = jnp.zeros(first.shape)

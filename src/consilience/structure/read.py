@@ -10,7 +10,8 @@ from pathlib import Path
 import gemmi
 
 from consilience.core.errors import Finding, InputError, clean, raise_errors
-from consilience.files import Kind, decode, read_bytes, recognise_bytes
+from consilience.files import decode, read_bytes
+from consilience.kinds import Kind, recognise_bytes
 from consilience.structure.atom_table import atom_table
 from consilience.structure.atoms import Structure
 from consilience.structure.inspect import inspect_structure, reset_b_factors

@@ -11,7 +11,8 @@ import gemmi
 import numpy as np
 
 from consilience.core.errors import Finding, InputError, clean
-from consilience.files import decode, read_bytes, recognise_bytes
+from consilience.files import decode, read_bytes
+from consilience.kinds import recognise_bytes
 from consilience.structure.read import PARSE_ERRORS, parse_cif
 
 _ASCII = bytes(b if b < 0x80 else 0x3F for b in range(256))  # titles in other encodings are no reason to stop

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from consilience.core.errors import Finding
-from consilience.files import Kind
 from consilience.frames.frames import Frames
 from consilience.jobs.check.beads import BeadData
 from consilience.jobs.check.recipe import Recipe
+from consilience.kinds import Kind
 from consilience.nmr.data import RelaxationData
 from consilience.structure.atoms import Structure
 from consilience.xray.reflections import Reflections

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from consilience.core.checks import Check
 from consilience.core.errors import Finding, InputError
-from consilience.files import Kind, archive_findings, read_bytes, recognise
+from consilience.files import archive_findings, read_bytes
 from consilience.frames.npz import arrays_of
 from consilience.jobs.check.beads import BeadData, boxes_and_cutoff, coarse_kind, read_coarse_data
 from consilience.jobs.check.between import (
@@ -24,6 +24,7 @@ from consilience.jobs.check.recipe import Recipe, check_recipe, is_recipe
 from consilience.jobs.common.config import load_config
 from consilience.jobs.common.html_table import check_table
 from consilience.jobs.common.provenance import peak_rss_mb
+from consilience.kinds import Kind, recognise
 from consilience.nmr.data import RelaxationData
 from consilience.structure.atoms import Structure
 from consilience.xray.reflections import Reflections

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from consilience.core.errors import Finding, InputError
-from consilience.files import recognise
+from consilience.kinds import recognise
 
 LONGEST = 4.6  # Å between the CA atoms of neighbours in a chain; beyond, residues are missing
 

@@ -12,7 +12,8 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
 from consilience.core.errors import InputError, clean
-from consilience.files import decode, read_bytes, recognise_bytes
+from consilience.files import decode, read_bytes
+from consilience.kinds import recognise_bytes
 
 MAX_BYTES = 4 << 20
 MAX_YAML = 256 << 10  # the parser is slow

@@ -11,9 +11,9 @@ import gemmi
 import numpy as np
 
 from consilience.core.errors import Finding, InputError
-from consilience.files import recognise
 from consilience.frames.elements import formula, symbol
 from consilience.frames.frames import Frames
+from consilience.kinds import recognise
 from consilience.model import LoadedModel, load_model
 from consilience.neighbours import heights
 

@@ -19,13 +19,14 @@ from consilience.coarse.read import read_beads
 from consilience.coarse.read_atoms import read_atoms
 from consilience.coarse.topology import read_topology
 from consilience.core.errors import Finding, InputError
-from consilience.files import read_bytes, recognise
+from consilience.files import read_bytes
 from consilience.frames.npz import arrays_of
 from consilience.jobs.check.beads import coarse_kind
 from consilience.jobs.coarsen.job import json_map
 from consilience.jobs.coarsen.options import pairs_of
 from consilience.jobs.learn.label import openmm_engine
 from consilience.jobs.learn.options import LearnOptions
+from consilience.kinds import recognise
 from consilience.model import load_model
 from consilience.potentials.bead_model import BeadModel
 

@@ -15,9 +15,10 @@ from consilience.coarse.forcemap import ForceMap
 from consilience.coarse.internal import dihedrals, rmsd
 from consilience.coarse.topology import Topology, read_topology
 from consilience.core.errors import InputError
-from consilience.files import read_text, recognise
+from consilience.files import read_text
 from consilience.frames.geometry import superpose
 from consilience.jobs.train_beads.sets import LEARNED
+from consilience.kinds import recognise
 from consilience.units import KCAL_MOL
 
 REACHED = 0.3  # Å: a CA farther from its place was not led there

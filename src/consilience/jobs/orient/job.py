@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from consilience.core.errors import Finding, InputError, raise_errors
-from consilience.files import recognise
 from consilience.jobs.common.interrupt import interruptible
 from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import RefineOptions, RunOptions
@@ -19,6 +18,7 @@ from consilience.jobs.common.runtime import prepare_jax
 from consilience.jobs.orient.domains import Bodies, find_bodies
 from consilience.jobs.refine.inputs import composition, refuse_unavailable, restraints_of
 from consilience.jobs.relaxation.inputs import read_tensor
+from consilience.kinds import recognise
 from consilience.nmr.data import KINDS, RelaxationData
 from consilience.nmr.lists import some
 from consilience.nmr.read import KINDS as FILE_KINDS

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import gemmi
 
 from consilience.core.errors import Finding, InputError, raise_errors
-from consilience.files import recognise
 from consilience.jobs.common.options import RefineOptions
+from consilience.kinds import recognise
 from consilience.nmr.read import KINDS as RELAXATION
 from consilience.structure.atoms import Structure
 from consilience.structure.library import load_library

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from consilience.core.errors import Finding, InputError, raise_errors
-from consilience.files import read_text, recognise
+from consilience.files import read_text
 from consilience.jobs.common.options import RelaxationOptions
+from consilience.kinds import recognise
 from consilience.nmr.data import KINDS, RelaxationData
 from consilience.nmr.quality import count_data
 from consilience.nmr.read import KINDS as FILE_KINDS

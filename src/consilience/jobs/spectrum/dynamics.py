@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from consilience.core.errors import Finding, InputError, RunError
-from consilience.files import decode, read_bytes, recognise_bytes
+from consilience.files import decode, read_bytes
 from consilience.jobs.common.dynamics_options import SpectrumOptions
 from consilience.jobs.common.start import Start
 from consilience.jobs.simulate.job import block_of
+from consilience.kinds import recognise_bytes
 from consilience.md.spectra import Spectrum, infrared_spectrum, power_spectrum
 from consilience.units import CM1, FS, LIGHT
 
