@@ -27,6 +27,13 @@ def table(results: dict[str, dict]) -> str:
     return "\n".join(rows)
 
 
+def same_motion(model: str, result: dict) -> None:
+    """Refuse a loop whose atoms stand still, or that moves them elsewhere than ASE does."""
+    moved = {loop: result[loop]["moved"] for loop in LOOPS if loop in result}
+    if min(moved.values()) == 0 or max(moved.values()) - min(moved.values()) > 1e-3:
+        raise SystemExit(f"{model}: the loops do not agree on how far atoms move from rest, Å: {moved}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=200, help="steps of a timed block")
@@ -46,6 +53,7 @@ def main() -> None:
         np.savez(problem, z=data["z"], x=data["train_x"][0])
         for model, peer in (models | dict.fromkeys(NAMES, "consil")).items():
             results[model] = run(peer, model, "md", problem, Path(name) / f"{model}.json", options, args.core)
+            same_motion(model, results[model])
     print(table(results))
     if args.json:
         args.json.write_text(json.dumps(results, indent=1))

@@ -44,7 +44,11 @@ def main() -> None:
         for k in range(args.rounds):
             for model, peer in models.items():
                 r = run(peer, model, "step", problem, Path(name) / f"{model}{k}.json", options, args.core)
-                print(f"round {k + 1}, {model}: {r['median_ms']:.1f} ms", flush=True)
+                before, after = r["force_rms"]
+                told = f"error of forces {before:.4f} -> {after:.4f}"
+                print(f"round {k + 1}, {model}: {r['median_ms']:.1f} ms, {told}", flush=True)
+                if not after < before:
+                    raise SystemExit(f"{model} does not learn: {told}")
                 results[model] = min(results.get(model, r), r, key=lambda one: one["median_ms"])
     print(table(results, args.batch))
     if args.json:

@@ -38,4 +38,5 @@ def per_step(z: np.ndarray, x: np.ndarray, calculator: Calculator, options: dict
         dynamics.run(options["steps"])
 
     block()
-    return summary([t / options["steps"] for t in milliseconds(block, options["seconds"])])
+    moved = float(np.abs(atoms.positions - x).max())
+    return {"moved": moved} | summary([t / options["steps"] for t in milliseconds(block, options["seconds"])])

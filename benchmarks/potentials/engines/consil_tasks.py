@@ -86,10 +86,15 @@ def step(ours, name: str, problem: dict, options: dict) -> dict:
         nonlocal learned, state
         learned, state = jax.block_until_ready(update(learned, state, rest, x, graph, e_ref, f_ref))
 
-    began = time.perf_counter()
+    def error() -> float:
+        _, f = eqx.filter_jit(forces_from(energy))(x, eqx.combine(learned, rest), graph)
+        return float(jnp.sqrt(jnp.mean((f - f_ref.reshape(-1, 3)) ** 2)))
+
+    before, began = error(), time.perf_counter()
     one()
     first = time.perf_counter() - began
-    return {**summary(milliseconds(one, options["seconds"])), "warm_up_s": first}
+    timed = summary(milliseconds(one, options["seconds"]))
+    return {**timed, "warm_up_s": first, "force_rms": [before, error()]}
 
 
 def md(ours, name: str, problem: dict, options: dict) -> dict:
@@ -99,9 +104,9 @@ def md(ours, name: str, problem: dict, options: dict) -> dict:
     for replicas in (1, options["replicas"]):
         start = x if replicas == 1 else np.repeat(x[None], replicas, 0)
         call = ours.dynamics(name, z, start, options["dt_fs"], steps, CUTOFF)
-        jax.block_until_ready(call())
+        moved = float(np.abs(np.asarray(call())[:, -1] - x).max())
         times = milliseconds(lambda c=call: jax.block_until_ready(c()), options["seconds"])
-        result[f"graph_{replicas}"] = summary([t / (steps * replicas) for t in times])
+        result[f"graph_{replicas}"] = {"moved": moved} | summary([t / (steps * replicas) for t in times])
     return result
 
 

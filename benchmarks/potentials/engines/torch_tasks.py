@@ -71,11 +71,16 @@ def step(peer, name: str, problem: dict, options: dict) -> dict:
         peer.loss(e, f, e_ref, f_ref.reshape(-1, 3), len(z), 0.0).backward()
         optimiser.step()
 
-    began = time.perf_counter()
+    def error() -> float:
+        f = peer.evaluate(model, given, True)[1].detach()
+        return float(torch.sqrt(torch.mean((f - f_ref.reshape(-1, 3)) ** 2)))
+
+    before, began = error(), time.perf_counter()
     for _ in range(3):
         one()
     first = time.perf_counter() - began
-    return {**summary(milliseconds(one, options["seconds"])), "warm_up_s": first}
+    timed = summary(milliseconds(one, options["seconds"]))
+    return {**timed, "warm_up_s": first, "force_rms": [before, error()]}
 
 
 def md(peer, name: str, problem: dict, options: dict) -> dict:
