@@ -22,16 +22,16 @@ from consilience.frames.frames import Frames
 from consilience.nmr.amides import amide_atoms
 from consilience.nmr.blocks import six
 from consilience.nmr.term import Observed, Relaxation
-from consilience.potentials.bead_batch import Sample, packed
-from consilience.potentials.bead_energy import bead_energy
-from consilience.potentials.bead_model import BeadModel, NetworkShape, network_weights
-from consilience.potentials.bead_terms import BeadForces, ForceCap, Smoothness
+from consilience.potentials.beads.batch import Sample, packed
+from consilience.potentials.beads.energy import bead_energy
+from consilience.potentials.beads.model import BeadModel, NetworkShape, network_weights
+from consilience.potentials.beads.prior_fit import ForceMatching, Shrinkage
+from consilience.potentials.beads.prior_normal import coefficients, flat, normal
+from consilience.potentials.beads.terms import BeadForces, ForceCap, Smoothness
 from consilience.potentials.build import Architecture, build
 from consilience.potentials.dataset import batch_of
 from consilience.potentials.labels import ReferenceData
 from consilience.potentials.physnet import physnet
-from consilience.potentials.prior_fit import ForceMatching, Shrinkage
-from consilience.potentials.prior_normal import coefficients, flat, normal
 from consilience.potentials.weights import split
 
 from . import tiny_beads as beads

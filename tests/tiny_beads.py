@@ -11,9 +11,9 @@ import numpy as np
 from consilience.forces import forces_from
 from consilience.md.simulate import simulate
 from consilience.neighbours import all_pairs
-from consilience.potentials.bead_energy import BeadEnergy, bead_energy
-from consilience.potentials.beads import Chains, chains_of
-from consilience.potentials.prior import Prior, empty_prior, walls
+from consilience.potentials.beads.chains import Chains, chains_of
+from consilience.potentials.beads.energy import BeadEnergy, bead_energy
+from consilience.potentials.beads.prior import Prior, empty_prior, walls
 from consilience.units import KCAL_MOL
 
 SEQUENCE = ("GLY", "TRP", "LYS", "ASP", "PRO", "VAL")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from consilience.core.errors import InputError
-from consilience.potentials.bead_model import BeadModel
+from consilience.potentials.beads.model import BeadModel
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,6 +43,6 @@ class LoadedBeads:
 
         Raises InputError for residues that no bead stands for, and for another sequence than a prior of sites is for.
         """
-        from consilience.potentials.beads import chains_of
+        from consilience.potentials.beads.chains import chains_of
 
         return self.bundle.energy(chains_of(residues, chain, number), member=self.member, temperature=temperature)

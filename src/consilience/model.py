@@ -126,7 +126,7 @@ def load_model(path: str | Path) -> Any:
     said = described(place)
     if said is not None and said.get("format") == "consilience-beads":
         from consilience.beads import LoadedBeads
-        from consilience.potentials.bead_model import load_beads
+        from consilience.potentials.beads.model import load_beads
 
         return LoadedBeads(load_beads(place, said), place)
     return LoadedModel(load_bundle(path), Path(path))

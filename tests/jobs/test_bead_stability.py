@@ -14,8 +14,8 @@ from consilience.jobs.train_beads.fit import fit_bead_prior
 from consilience.jobs.train_beads.recipe import bead_recipe
 from consilience.jobs.train_beads.sets import chains_of_beads, load_bead_sets
 from consilience.jobs.train_beads.stability import trial
-from consilience.potentials.bead_energy import bead_energy
-from consilience.potentials.bead_laws import without_volume
+from consilience.potentials.beads.energy import bead_energy
+from consilience.potentials.beads.laws import without_volume
 
 
 @pytest.mark.slow

@@ -15,8 +15,8 @@ from consilience.core.errors import InputError
 from consilience.jobs.common.options import RunOptions
 from consilience.jobs.evaluate.job import evaluate
 from consilience.md.trajectory import DCDWriter
-from consilience.potentials.bead_model import BeadModel, NetworkShape, save_beads
-from consilience.potentials.prior import empty_prior, walls
+from consilience.potentials.beads.model import BeadModel, NetworkShape, save_beads
+from consilience.potentials.beads.prior import empty_prior, walls
 from consilience.units import KCAL_MOL
 
 from .. import tiny_beads as tiny

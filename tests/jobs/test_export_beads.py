@@ -25,8 +25,8 @@ from consilience.core.errors import InputError
 from consilience.engines.lammps import build
 from consilience.jobs.common.bead_start import read_bead_start
 from consilience.jobs.export import lammps_terms
-from consilience.potentials.bead_model import BeadModel, NetworkShape, save_beads
-from consilience.potentials.prior import PairTable, Table, empty_prior, walls
+from consilience.potentials.beads.model import BeadModel, NetworkShape, save_beads
+from consilience.potentials.beads.prior import PairTable, Table, empty_prior, walls
 
 RESIDUES = ("TYR", "ASP", "PRO", "GLU", "THR", "GLY", "THR", "TRP", "TYR", "ALA", "LYS", "GLY", "SER", "LEU")
 

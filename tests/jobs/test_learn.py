@@ -25,8 +25,8 @@ from consilience.jobs.learn.options import FORCE_FIELD, LearnOptions
 from consilience.jobs.learn.pick import Explored, disagreement, explore, pick, sound
 from consilience.jobs.learn.train import learned_name, precision_weights, read_labelled, train_options, write_labelled
 from consilience.jobs.train_beads.sets import LEARNED, split_in_time
-from consilience.potentials.bead_model import BeadModel, NetworkShape, save_beads
-from consilience.potentials.prior import empty_prior, walls
+from consilience.potentials.beads.model import BeadModel, NetworkShape, save_beads
+from consilience.potentials.beads.prior import empty_prior, walls
 
 SEQUENCE = ("ALA", "GLY", "ALA", "SER")
 FRAMES = 24

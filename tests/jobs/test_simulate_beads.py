@@ -15,8 +15,8 @@ import consilience as con
 from consilience.core.errors import InputError
 from consilience.md.observables import radius_of_gyration
 from consilience.md.trajectory_read import read_dcd
-from consilience.potentials.bead_model import BeadModel, save_beads
-from consilience.potentials.prior import WEAKEST, empty_prior, walls
+from consilience.potentials.beads.model import BeadModel, save_beads
+from consilience.potentials.beads.prior import WEAKEST, empty_prior, walls
 
 NAMES = ("ALA", "GLY", "SER", "LYS", "TRP", "VAL", "GLU", "PRO", "TYR", "ASP")
 

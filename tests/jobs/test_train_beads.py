@@ -18,8 +18,8 @@ from consilience.jobs.train.job import train
 from consilience.jobs.train_beads.fit import Fitted, start_of
 from consilience.jobs.train_beads.recipe import bead_recipe, with_recipe
 from consilience.jobs.train_beads.sets import load_bead_sets
-from consilience.potentials.bead_model import BeadModel
-from consilience.potentials.prior import WEAKEST
+from consilience.potentials.beads.model import BeadModel
+from consilience.potentials.beads.prior import WEAKEST
 from consilience.units import KCAL_MOL
 
 from .. import tiny_beads as tiny
@@ -193,7 +193,7 @@ def test_an_interrupted_training_goes_on_bit_identically(
     wanted = options(model="allegro", epochs=4)
     train([files["a"]], options=wanted, run=run(tmp_path / "whole"))
     assert "true" in (tmp_path / "whole" / "history.csv").read_text().splitlines()[-1]  # the last epoch is the best
-    monkeypatch.setattr("consilience.potentials.bead_training.CHECKPOINT_EVERY", 0.0)
+    monkeypatch.setattr("consilience.potentials.beads.training.CHECKPOINT_EVERY", 0.0)
     spoken = job._Progress.__call__
 
     def stop(self: Any, member: int, record: dict[str, Any]) -> None:

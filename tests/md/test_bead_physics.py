@@ -8,9 +8,9 @@ import pytest
 from consilience.md.autopsy import NotBonded
 from consilience.md.simulate import simulate
 from consilience.md.statistics import temperature_test
-from consilience.potentials.bead_energy import BeadEnergy, bead_energy
-from consilience.potentials.beads import chains_of
-from consilience.potentials.prior import empty_prior, walls
+from consilience.potentials.beads.chains import chains_of
+from consilience.potentials.beads.energy import BeadEnergy, bead_energy
+from consilience.potentials.beads.prior import empty_prior, walls
 from consilience.units import BOLTZMANN
 
 pytestmark = pytest.mark.slow

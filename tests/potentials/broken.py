@@ -16,9 +16,9 @@ from consilience.neighbours import Neighbours
 from consilience.potentials.electrostatics import Coulomb
 from consilience.potentials.equivariant import Features
 from consilience.potentials.graph import Graph
-from consilience.potentials.invariants import Molecule
 from consilience.potentials.layers import species_index
 from consilience.potentials.potential import Potential
+from consilience.potentials.probe import Molecule
 from consilience.potentials.radial import envelope
 from consilience.potentials.repulsion import ZBL, zbl_pair
 from consilience.units import COULOMB

@@ -11,13 +11,13 @@ from consilience.core.errors import InputError
 from consilience.forces import forces_from
 from consilience.model import load_model
 from consilience.neighbours import all_pairs, neighbour_matrix
-from consilience.potentials.allegro import INSIDE, paths
-from consilience.potentials.bead_batch import Sample, packed
-from consilience.potentials.bead_energy import bead_energy
-from consilience.potentials.bead_model import BeadModel, NetworkShape, checked_shape, save_beads
-from consilience.potentials.bead_terms import pack_forces
-from consilience.potentials.bead_training import BeadSchedule, predicted_forces, rms_of, train_network
-from consilience.potentials.beads import chains_of
+from consilience.potentials.beads.allegro import INSIDE, paths
+from consilience.potentials.beads.batch import Sample, packed
+from consilience.potentials.beads.chains import chains_of
+from consilience.potentials.beads.energy import bead_energy
+from consilience.potentials.beads.model import BeadModel, NetworkShape, checked_shape, save_beads
+from consilience.potentials.beads.terms import pack_forces
+from consilience.potentials.beads.training import BeadSchedule, predicted_forces, rms_of, train_network
 from consilience.units import KCAL_MOL
 
 from .. import tiny_beads as tiny
@@ -149,7 +149,7 @@ def test_training_learns_what_a_prior_leaves(tmp_path):
         if record["stage"] == 5:
             raise Stop
 
-    from consilience.potentials import bead_training
+    from consilience.potentials.beads import training as bead_training
 
     place = tmp_path / "d.safetensors"
     every, bead_training.CHECKPOINT_EVERY = bead_training.CHECKPOINT_EVERY, 0.0

@@ -10,7 +10,7 @@ import pytest
 
 from consilience.core.conformance import check_term
 from consilience.core.params import Block, Model
-from consilience.potentials.bead_energy import bead_energy
+from consilience.potentials.beads.energy import bead_energy
 from consilience.potentials.build import Architecture, build
 from consilience.potentials.energy_term import PotentialEnergy, lists_of, molecules
 from consilience.potentials.weights import cast

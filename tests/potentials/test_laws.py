@@ -18,10 +18,10 @@ from consilience.potentials.build import Architecture, build
 from consilience.potentials.electrostatics import Coulomb
 from consilience.potentials.equivariant import Interaction
 from consilience.potentials.graph import single
-from consilience.potentials.invariants import evaluate
 from consilience.potentials.laws import LAWS, prove
 from consilience.potentials.molecule import molecule_energy
 from consilience.potentials.potential import Potential
+from consilience.potentials.probe import evaluate
 from consilience.potentials.repulsion import ZBL
 from consilience.potentials.weights import cast
 

@@ -6,12 +6,12 @@ import pytest
 
 from consilience.core.errors import InputError
 from consilience.neighbours import all_pairs, neighbour_matrix
-from consilience.potentials.bead_energy import bead_energy
-from consilience.potentials.bead_laws import attraction, pair_energies, prove_beads, without_volume
-from consilience.potentials.beads import chains_of, cos_angles, dihedrals
-from consilience.potentials.prior import SOFTEST, WEAKEST, empty_prior, walls
-from consilience.potentials.prior_fit import fit_prior, of_flat, solved
-from consilience.potentials.prior_normal import coefficients, flat, normal, with_coefficients
+from consilience.potentials.beads.chains import chains_of, cos_angles, dihedrals
+from consilience.potentials.beads.energy import bead_energy
+from consilience.potentials.beads.laws import attraction, pair_energies, prove_beads, without_volume
+from consilience.potentials.beads.prior import SOFTEST, WEAKEST, empty_prior, walls
+from consilience.potentials.beads.prior_fit import fit_prior, of_flat, solved
+from consilience.potentials.beads.prior_normal import coefficients, flat, normal, with_coefficients
 from consilience.residues import RESIDUES
 from consilience.units import KCAL_MOL
 

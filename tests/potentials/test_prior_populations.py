@@ -7,12 +7,12 @@ import pytest
 from consilience.coarse.beads import Beads
 from consilience.jobs.train_beads.populations import match_populations
 from consilience.neighbours import all_pairs
-from consilience.potentials.bead_energy import bead_energy
-from consilience.potentials.beads import cos_angles
-from consilience.potentials.prior import empty_prior, walls
-from consilience.potentials.prior_fit import FittedPrior, fit_prior
-from consilience.potentials.prior_normal import coefficients, flat, normal
-from consilience.potentials.prior_populations import (
+from consilience.potentials.beads.chains import cos_angles
+from consilience.potentials.beads.energy import bead_energy
+from consilience.potentials.beads.prior import empty_prior, walls
+from consilience.potentials.beads.prior_fit import FittedPrior, fit_prior
+from consilience.potentials.beads.prior_normal import coefficients, flat, normal
+from consilience.potentials.beads.prior_populations import (
     LONGEST,
     Populations,
     corrected,

@@ -16,9 +16,9 @@ import numpy as np
 
 from consilience.forces import forces_from
 from consilience.neighbours import neighbour_matrix
-from consilience.potentials.bead_energy import bead_energy
-from consilience.potentials.bead_model import NetworkShape
-from consilience.potentials.beads import chains_of
+from consilience.potentials.beads.chains import chains_of
+from consilience.potentials.beads.energy import bead_energy
+from consilience.potentials.beads.model import NetworkShape
 
 SHAPES = {"l1, 1 layer": (1, 1), "l2, 2 layers": (2, 2)}
 

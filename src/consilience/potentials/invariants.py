@@ -5,7 +5,7 @@ Each function measures one law on one molecule and returns numbers; `laws` holds
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -20,72 +20,17 @@ from consilience.neighbours import Neighbours, neighbour_matrix
 from consilience.potentials.electrostatics import potential_at
 from consilience.potentials.graph import Graph, single
 from consilience.potentials.potential import Potential, Prediction
+from consilience.potentials.probe import (
+    Molecule,
+    energy_forces,
+    energy_of,
+    evaluate,
+    graph_of,
+    largest,
+    offset_energy,
+    replace_lists,
+)
 from consilience.potentials.repulsion import COVALENT
-
-
-def _energy(x, potential: Potential, graph: Graph):
-    found = potential(x, graph)
-    return found.energy, found
-
-
-_energy_forces = brief_filter_jit(forces_from(_energy, has_aux=True))
-
-
-@dataclass(frozen=True)
-class Molecule:
-    """What the laws are tested on: numbers (n,), positions (n, 3) Å, total charge e."""
-
-    numbers: np.ndarray
-    positions: np.ndarray
-    charge: float = 0.0
-
-
-def evaluate(potential: Potential, molecule: Molecule, other: Molecule | None = None):
-    """(energies, forces (n, 3), prediction) of a molecule, and of a second one that does not see it.
-
-    Both are padded to one size of a few, so that all laws share a compiled program; the padding is cut off again.
-    """
-    graph, x = _graph(potential, molecule, other)
-    (energy, found), forces = _energy_forces(jnp.asarray(x), potential, graph)
-    n = len(molecule.positions) + (0 if other is None else len(other.positions))
-    found = jax.device_get(found)
-    sites, charges = found.sites[:n], found.site_charges[:n]
-    found = Prediction(found.energy, found.charges[:n], found.dipole, sites, charges, found.penalty)
-    return np.asarray(energy), np.asarray(forces)[:n], found
-
-
-def _graph(potential: Potential, molecule: Molecule, other: Molecule | None = None) -> tuple[Graph, np.ndarray]:
-    both = [molecule, other or Molecule(np.zeros(0, np.int32), np.zeros((0, 3)))]
-    sizes = [len(m.positions) for m in both]
-    room = 24 * 2 ** max(0, int(np.ceil(np.log2(max(sum(sizes), 1) / 24))))
-    x = np.zeros((room, 3))
-    numbers, owner = np.zeros(room, np.int32), np.ones(room, np.int32)
-    start = 0
-    for i, m in enumerate(both):
-        here = slice(start, start + sizes[i])
-        x[here], numbers[here], owner[here] = m.positions, m.numbers, i
-        start += sizes[i]
-
-    def lists(cutoff: float) -> Neighbours:
-        index = np.repeat(np.arange(room, dtype=np.int32)[:, None], room, 1)
-        mask = np.zeros((room, room), bool)
-        start = 0
-        for i, m in enumerate(both):
-            if sizes[i]:
-                one = neighbour_matrix(m.positions, cutoff)
-                rows = slice(start, start + sizes[i])
-                index[rows, : one.capacity], mask[rows, : one.capacity] = one.index + start, one.mask
-            start += sizes[i]
-        return Neighbours(index, mask, None, np.asarray(False))
-
-    far = None if potential.coulomb is None else lists(potential.coulomb.cutoff)
-    charge = np.array([m.charge for m in both], float)
-    return Graph(numbers, lists(potential.cutoff), owner, charge, far), x
-
-
-def replace_lists(graph: Graph, neighbours: Neighbours, pairs: Neighbours | None) -> Graph:
-    """The graph with other lists."""
-    return Graph(graph.numbers, neighbours, graph.molecule, graph.charge, pairs)
 
 
 def force_error(potential: Potential, molecule: Molecule, seed: int = 0) -> float:
@@ -114,7 +59,7 @@ def force_error(potential: Potential, molecule: Molecule, seed: int = 0) -> floa
 @brief_filter_jit
 def _curvature(x, v, potential: Potential, graph: Graph):
     def forces(y):
-        return forces_from(_energy, has_aux=True)(y, potential, graph)[1]
+        return forces_from(energy_of, has_aux=True)(y, potential, graph)[1]
 
     return jax.jvp(forces, (x,), (v,))[1]
 
@@ -124,7 +69,7 @@ def curvature_error(potential: Potential, molecule: Molecule, seed: int = 1) -> 
     x = molecule.positions
     v = np.random.default_rng(seed).standard_normal(x.shape)
     v /= np.linalg.norm(v)
-    graph, padded = _graph(potential, molecule)
+    graph, padded = graph_of(potential, molecule)
     direction = np.zeros_like(padded)
     direction[: len(x)] = v
     exact = np.asarray(_curvature(jnp.asarray(padded), jnp.asarray(direction), potential, graph))[: len(x)]
@@ -144,7 +89,7 @@ def symmetry_errors(potential: Potential, molecule: Molecule, seed: int = 2) -> 
     x, z = molecule.positions, molecule.numbers
     n = len(x)
     e0, f0, p0 = evaluate(potential, molecule)
-    size_e = max(abs(float(e0[0] - _offsets(potential, z))), 1.0)
+    size_e = max(abs(float(e0[0] - offset_energy(potential, z))), 1.0)
     size_f = largest(np.abs(f0), 1.0)  # near a minimum large forces cancel, and their rounding stays
     size_d = largest(np.sum(np.abs(p0.site_charges.ravel()) * np.linalg.norm(p0.sites.reshape(-1, 3), axis=1)), 1.0)
     rotation = _rotation(rng)
@@ -173,11 +118,11 @@ def symmetry_errors(potential: Potential, molecule: Molecule, seed: int = 2) -> 
     order = np.roll(np.arange(n), 1)  # a random order of few atoms may be the one they have
     e, f, _ = evaluate(potential, replace(molecule, numbers=z[order], positions=x[order]))
     out["permutation of atoms"] = largest(np.abs(e - e0) / size_e, np.abs(f - f0[order]) / size_f)
-    graph, padded = _graph(potential, molecule)
+    graph, padded = graph_of(potential, molecule)
     slots = np.stack([rng.permutation(graph.neighbours.capacity) for _ in padded])
     index, mask = (np.take_along_axis(a, slots, 1) for a in (graph.neighbours.index, graph.neighbours.mask))
     lists = Neighbours(index, mask)
-    (e, _), f = _energy_forces(jnp.asarray(padded), potential, replace_lists(graph, lists, graph.pairs))
+    (e, _), f = energy_forces(jnp.asarray(padded), potential, replace_lists(graph, lists, graph.pairs))
     f = np.asarray(f)[:n]
     out["order of neighbours"] = largest(np.abs(e - e0) / size_e, np.abs(f - f0) / size_f)
     return out
@@ -208,11 +153,11 @@ def batch_errors(potential: Potential, molecule: Molecule) -> dict[str, float]:
         neighbour_matrix(x, potential.cutoff),
         None if potential.coulomb is None else neighbour_matrix(x, potential.coulomb.cutoff),
     )
-    (e0, _), f0 = _energy_forces(jnp.asarray(x), potential, alone)
+    (e0, _), f0 = energy_forces(jnp.asarray(x), potential, alone)
     f0 = np.asarray(f0)
     other = replace(molecule, positions=x + 0.1 * np.random.default_rng(3).standard_normal(x.shape))
     e, f, _ = evaluate(potential, molecule, other)
-    size_e = max(abs(float(e0[0]) - _offsets(potential, z)), 1.0)
+    size_e = max(abs(float(e0[0]) - offset_energy(potential, z)), 1.0)
     return {"padding and batch": largest(abs(e[0] - e0[0]) / size_e, np.abs(f[:n] - f0) / largest(np.abs(f0), 1e-8))}
 
 
@@ -241,7 +186,7 @@ def cutoff_jumps(potential: Potential, cutoff: float) -> dict[str, float]:
         def at(r: float, z: np.ndarray = z) -> tuple[float, float]:
             # with a total charge, so that two atoms of one element have charges too
             e, f, _ = evaluate(potential, Molecule(z, np.array([[0.0, 0, 0], [r, 0, 0]]), 1.0))
-            return float(e[0]) - _offsets(potential, z), float(f[1, 0])
+            return float(e[0]) - offset_energy(potential, z), float(f[1, 0])
 
         h = 1e-5
         inside, outside = at(cutoff - h), at(cutoff + h)
@@ -360,16 +305,6 @@ def force_jump(potential: Potential, molecule: Molecule, step: float = 0.05) -> 
             x[i, c] += step
             worst = largest(worst, np.abs(evaluate(potential, replace(molecule, positions=x))[1] - f0))
     return worst
-
-
-def largest(*values: Any) -> float:
-    """The largest of numbers and arrays; nan where any is nan, which `max` would lose."""
-    return float(np.max([np.max(v) for v in values]))
-
-
-def _offsets(potential: Potential, numbers: np.ndarray) -> float:
-    place = {z: i for i, z in enumerate(potential.species)}
-    return float(sum(np.asarray(potential.offsets)[place[int(z)]] for z in numbers))
 
 
 def _rotation(rng: np.random.Generator) -> np.ndarray:

@@ -11,7 +11,6 @@ import numpy as np
 
 from consilience.core.checks import Check
 from consilience.potentials.invariants import (
-    Molecule,
     batch_errors,
     charge_errors,
     conservation_errors,
@@ -27,6 +26,7 @@ from consilience.potentials.invariants import (
     wall_slope,
 )
 from consilience.potentials.potential import Potential
+from consilience.potentials.probe import Molecule
 from consilience.potentials.weights import cast
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from consilience.core.checks import Check
 from consilience.core.errors import InputError
-from consilience.potentials.bead_laws import attraction, prove_beads
-from consilience.potentials.bead_model import BeadModel
-from consilience.potentials.beads import Chains, chains_of
+from consilience.potentials.beads.chains import Chains, chains_of
+from consilience.potentials.beads.laws import attraction, prove_beads
+from consilience.potentials.beads.model import BeadModel
 from consilience.residues import mass
 
 NVE_STEPS, NVE_DT, TEMPERATURE = 1000, 4.0, 300.0

@@ -18,7 +18,7 @@ TEMPERATURE = 300.0
 
 def reference_molecule(frames: Frames) -> Any:
     """The frame of lowest energy (or smallest forces) as what a model is tested on."""
-    from consilience.potentials.invariants import Molecule
+    from consilience.potentials.probe import Molecule
 
     sizes = frames.natoms
     pick = np.arange(len(frames))[sizes == np.median(sizes).astype(int)]
@@ -108,7 +108,7 @@ def _reversal(energy: Any, x: np.ndarray, masses: np.ndarray, steps: int, replic
 
 def molecule_of(info: dict[str, Any]) -> Any | None:
     """The molecule that a model keeps for its own checks, or None."""
-    from consilience.potentials.invariants import Molecule
+    from consilience.potentials.probe import Molecule
 
     said = info.get("reference")
     if not isinstance(said, dict):

@@ -28,7 +28,7 @@ from consilience.jobs.train_beads.fit import mean_forces, member_forces, squared
 from consilience.jobs.train_beads.job import row_of
 from consilience.jobs.train_beads.sets import chains_of_beads, in_order
 from consilience.md.trajectory_read import is_dcd, parse_dcd
-from consilience.potentials.bead_model import BeadModel
+from consilience.potentials.beads.model import BeadModel
 from consilience.units import KCAL_MOL
 
 OWN_STEPS, OWN_REPLICAS, OWN_EVERY = 100_000, 4, 100  # of dynamics for the comparison of structures

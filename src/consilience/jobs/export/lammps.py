@@ -16,7 +16,7 @@ from consilience.jobs.common.dynamics_options import ExportOptions
 from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.export.inputs import template
 from consilience.jobs.export.lammps_terms import bead_system, classical_terms, far_of_network, network_names
-from consilience.potentials.bead_energy import BeadEnergy
+from consilience.potentials.beads.energy import BeadEnergy
 
 RANKS = (1, 2)  # of the self-test
 

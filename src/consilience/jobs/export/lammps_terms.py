@@ -9,10 +9,10 @@ import numpy as np
 from consilience.engines.lammps.forms import Form
 from consilience.engines.lammps.terms import BeadSystem, DihedralGroup, Group, PairGroup, Terms
 from consilience.jobs.common.bead_start import BeadStart
-from consilience.potentials import prior_basis as basis
-from consilience.potentials.bead_energy import BeadEnergy
-from consilience.potentials.beads import NEAR, residue_type
-from consilience.potentials.prior import PreparedPrior
+from consilience.potentials.beads import prior_basis as basis
+from consilience.potentials.beads.chains import NEAR, residue_type
+from consilience.potentials.beads.energy import BeadEnergy
+from consilience.potentials.beads.prior import PreparedPrior
 from consilience.residues import RESIDUES
 from consilience.units import KCAL_MOL
 
@@ -111,7 +111,7 @@ def network_names() -> tuple[str, ...]:
 
 def far_of_network() -> int:
     """The separation that networks are told for beads of different chains."""
-    from consilience.potentials.beads import FAR
+    from consilience.potentials.beads.chains import FAR
 
     return FAR
 

@@ -28,7 +28,7 @@ from consilience.jobs.learn.label import openmm_engine
 from consilience.jobs.learn.options import LearnOptions
 from consilience.kinds import recognise
 from consilience.model import load_model
-from consilience.potentials.bead_model import BeadModel
+from consilience.potentials.beads.model import BeadModel
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def _learn(folder: OutputFolder, given: Any, options: LearnOptions) -> LearnResu
     from consilience.jobs.learn.report import write_report
     from consilience.jobs.learn.train import precision_weights, read_labelled, train_options
     from consilience.model import load_model
-    from consilience.potentials.bead_model import BeadModel, save_beads
+    from consilience.potentials.beads.model import BeadModel, save_beads
 
     files, proteins = list(given.files), list(given.proteins)
     if not files:

@@ -11,7 +11,7 @@ from consilience.coarse.beads import Beads
 from consilience.coarse.internal import rmsd
 from consilience.jobs.train_beads.fit import member_forces
 from consilience.jobs.train_beads.sets import chains_of_beads
-from consilience.potentials.bead_model import BeadModel
+from consilience.potentials.beads.model import BeadModel
 
 FRAMES = 200  # of each run
 CLOSEST, STRETCHED = 3.0, 0.5  # Å: beads that are not bonded; bonds off those of the atoms

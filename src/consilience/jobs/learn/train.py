@@ -22,7 +22,7 @@ from consilience.jobs.common.options import TrainOptions
 from consilience.jobs.learn.label import Labelled
 from consilience.jobs.learn.options import LearnOptions
 from consilience.jobs.train_beads.sets import LEARNED
-from consilience.potentials.bead_model import BeadModel, network_weights
+from consilience.potentials.beads.model import BeadModel, network_weights
 from consilience.units import KCAL_MOL
 
 MOST = 100.0  # weight of a labelled frame against another one, at most

@@ -11,17 +11,15 @@ import numpy as np
 
 from consilience.jobs.common.report_parts import TRUTH, band, footer, structure_text, truth_table
 from consilience.jobs.relaxation.axis import STRIP_NOTE, ResidueAxis, model_chains, residue_axis
-from consilience.jobs.relaxation.figures import (
-    agreement_plots,
+from consilience.jobs.relaxation.dynamics_plots import (
     density_plots,
     dynamics_plots,
     has_exchange,
     information_plot,
     is_extended,
     models_plot,
-    rate_plots,
-    ratio_plot,
 )
+from consilience.jobs.relaxation.rate_plots import agreement_plots, rate_plots, ratio_plot
 from consilience.jobs.relaxation.tables import (
     AXES,
     COLOURS,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from consilience.jobs.relaxation.axis import ResidueAxis
-from consilience.jobs.relaxation.figures import PLAIN, UNITS, column_names, statistics
+from consilience.jobs.relaxation.rate_plots import PLAIN, UNITS, column_names, statistics
 from consilience.nmr.analysis import Analysis
 from consilience.nmr.constants import CSA_ANGLE, constants_named
 from consilience.nmr.data import KINDS

@@ -68,7 +68,7 @@ def _told(
     from consilience.jobs.train_beads.fit import squared
     from consilience.jobs.train_beads.job import row_of
     from consilience.jobs.train_beads.report import local_plots
-    from consilience.potentials.bead_model import BeadModel
+    from consilience.potentials.beads.model import BeadModel
 
     free = beads.select(beads.trajectory == FREE)
     alone = BeadModel(trained.model.prior)

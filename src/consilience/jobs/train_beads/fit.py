@@ -20,15 +20,15 @@ from consilience.jobs.train_beads.populations import match_populations
 from consilience.jobs.train_beads.recipe import BeadRecipe
 from consilience.jobs.train_beads.sets import BeadSets, chains_of_beads, frame_weights, sample_of
 from consilience.neighbours import Neighbours, all_pairs
-from consilience.potentials.bead_batch import Sample, packed
-from consilience.potentials.bead_energy import BeadEnergy
-from consilience.potentials.bead_model import BeadModel, NetworkShape, checked_shape
-from consilience.potentials.bead_training import BeadSchedule, train_network
-from consilience.potentials.beads import NEAR, cos_angles
-from consilience.potentials.prior import WEAKEST, Prior, empty_prior, walls
-from consilience.potentials.prior_basis import BOND, HARD, SIGMA, SOFT
-from consilience.potentials.prior_fit import SEVERAL, FittedPrior, fit_prior, total_of
-from consilience.potentials.prior_normal import Normal, normal
+from consilience.potentials.beads.batch import Sample, packed
+from consilience.potentials.beads.chains import NEAR, cos_angles
+from consilience.potentials.beads.energy import BeadEnergy
+from consilience.potentials.beads.model import BeadModel, NetworkShape, checked_shape
+from consilience.potentials.beads.prior import WEAKEST, Prior, empty_prior, walls
+from consilience.potentials.beads.prior_basis import BOND, HARD, SIGMA, SOFT
+from consilience.potentials.beads.prior_fit import SEVERAL, FittedPrior, fit_prior, total_of
+from consilience.potentials.beads.prior_normal import Normal, normal
+from consilience.potentials.beads.training import BeadSchedule, train_network
 
 EXTREME = 5e-4  # share of the angles that may lie beyond the walls
 STRIDE = 256  # frames in one call

@@ -24,7 +24,7 @@ from consilience.jobs.train_beads.fit import Fitted, fit_bead_prior, fit_beads, 
 from consilience.jobs.train_beads.recipe import BeadRecipe, bead_recipe, with_recipe
 from consilience.jobs.train_beads.sets import BeadSets, chains_of_beads, load_bead_sets
 from consilience.jobs.train_beads.stability import trial
-from consilience.potentials.bead_model import BeadModel, save_beads
+from consilience.potentials.beads.model import BeadModel, save_beads
 from consilience.units import KCAL_MOL
 
 TOLERANCE = 1e-6  # of the gradients of the loss
@@ -200,8 +200,8 @@ def _described(sets: BeadSets) -> dict[str, dict[str, Any]]:
 
 def parameters_of(model: BeadModel) -> int:
     """Numbers that were fitted, of the prior and of one network."""
-    from consilience.potentials.bead_model import network_weights
-    from consilience.potentials.prior_normal import coefficients
+    from consilience.potentials.beads.model import network_weights
+    from consilience.potentials.beads.prior_normal import coefficients
 
     count = 0 if model.prior is None else sum(np.size(a) for a in jax.tree.leaves(coefficients(model.prior)))
     if model.networks:
@@ -246,11 +246,11 @@ def _gradients(fitted: Fitted, sets: BeadSets, recipe: BeadRecipe) -> dict[str, 
     from consilience.core.gradcheck import check_gradients
     from consilience.core.params import Block, Model
     from consilience.jobs.train_beads.sets import sample_of
-    from consilience.potentials.bead_batch import packed
-    from consilience.potentials.bead_model import network_weights
-    from consilience.potentials.bead_terms import BeadForces
-    from consilience.potentials.prior_fit import ForceMatching
-    from consilience.potentials.prior_normal import coefficients, normal
+    from consilience.potentials.beads.batch import packed
+    from consilience.potentials.beads.model import network_weights
+    from consilience.potentials.beads.prior_fit import ForceMatching
+    from consilience.potentials.beads.prior_normal import coefficients, normal
+    from consilience.potentials.beads.terms import BeadForces
 
     pairs = []
     first = sets.work[0].select(np.arange(min(8, len(sets.work[0]))))
@@ -275,7 +275,7 @@ def _ablation(
     sets: BeadSets, options: TrainOptions, recipe: BeadRecipe, model: BeadModel, folder: OutputFolder
 ) -> dict[str, Any]:
     """Prior, network, hybrid, and the prior without its excluded volume: scores, and dynamics of each."""
-    from consilience.potentials.bead_laws import without_volume
+    from consilience.potentials.beads.laws import without_volume
 
     first = max(sets.work, key=lambda b: len(b.residues))
     chains = chains_of_beads(first)
@@ -308,7 +308,7 @@ def _ablation(
 
 
 def _weakened(model: BeadModel) -> BeadModel:
-    from consilience.potentials.bead_laws import WEAK
+    from consilience.potentials.beads.laws import WEAK
 
     assert model.prior is not None
     prior = eqx.tree_at(lambda p: p.excluded_volume, model.prior, WEAK * np.asarray(model.prior.excluded_volume))

@@ -13,11 +13,11 @@ from consilience.coarse.beads import Beads
 from consilience.coarse.forcemap import folds
 from consilience.coarse.inversion import most_frequent
 from consilience.jobs.train_beads.sets import chains_of_beads
-from consilience.potentials.bead_model import BeadModel
-from consilience.potentials.prior import Prior
-from consilience.potentials.prior_fit import FittedPrior, of_flat
-from consilience.potentials.prior_normal import Normal, coefficients, flat, with_coefficients
-from consilience.potentials.prior_populations import corrected, features, populations
+from consilience.potentials.beads.model import BeadModel
+from consilience.potentials.beads.prior import Prior
+from consilience.potentials.beads.prior_fit import FittedPrior, of_flat
+from consilience.potentials.beads.prior_normal import Normal, coefficients, flat, with_coefficients
+from consilience.potentials.beads.prior_populations import corrected, features, populations
 from consilience.units import BOLTZMANN
 
 ROUNDS, KEPT = 8, 4  # simulations; the coefficients of the last of them are averaged, which halves their noise

@@ -131,7 +131,7 @@ def _schedule(training: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _network(said: Mapping[str, Any], where: str) -> dict[str, Any]:
-    from consilience.potentials.bead_model import checked_shape
+    from consilience.potentials.beads.model import checked_shape
 
     network: dict[str, Any] = {}
     for key, value in said.items():

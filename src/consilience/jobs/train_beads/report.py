@@ -13,7 +13,7 @@ from consilience.jobs.common.report_parts import footer
 from consilience.jobs.train.report import error_table, law_table
 from consilience.jobs.train_beads.fit import Fitted
 from consilience.jobs.train_beads.sets import BeadSets, chains_of_beads
-from consilience.potentials.bead_model import BeadModel
+from consilience.potentials.beads.model import BeadModel
 from consilience.report.figures import line
 from consilience.report.page import Card, Column, Page, Plot, Section, Table, Text
 from consilience.report.render import write_page

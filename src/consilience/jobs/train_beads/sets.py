@@ -13,8 +13,8 @@ from consilience.coarse.read import read_beads
 from consilience.core.errors import Finding, InputError, clean
 from consilience.jobs.common.options import TrainOptions
 from consilience.jobs.train.data import share_of
-from consilience.potentials.bead_batch import Sample
-from consilience.potentials.beads import Chains, chains_of
+from consilience.potentials.beads.batch import Sample
+from consilience.potentials.beads.chains import Chains, chains_of
 
 MANY = 4  # proteins of which one can be spared, of each such number, to see whether a network serves others
 BLOCKS = 8  # pieces of a trajectory of which each gives its share to the steer set

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from consilience.potentials.bead_energy import BeadEnergy
+from consilience.potentials.beads.energy import BeadEnergy
 
 CLOSEST, LONGEST, SPREAD = (
     3.0,

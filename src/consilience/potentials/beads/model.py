@@ -20,11 +20,11 @@ from safetensors.numpy import load, save
 
 from consilience.core.checkpoint import write_atomic
 from consilience.core.errors import InputError, clean
-from consilience.potentials.allegro import Allegro, allegro
-from consilience.potentials.bead_energy import BeadEnergy, bead_energy
-from consilience.potentials.beads import Chains
+from consilience.potentials.beads.allegro import Allegro, allegro
+from consilience.potentials.beads.chains import Chains
+from consilience.potentials.beads.energy import BeadEnergy, bead_energy
+from consilience.potentials.beads.prior import Prior, empty_prior, walls
 from consilience.potentials.bundle import DESCRIPTION, WEIGHTS, weights_of
-from consilience.potentials.prior import Prior, empty_prior, walls
 from consilience.potentials.weights import from_named, named
 from consilience.residues import RESIDUES
 

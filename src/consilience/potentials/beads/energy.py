@@ -13,8 +13,8 @@ import numpy as np
 
 from consilience.neighbours import Neighbours, square_of_pairs
 from consilience.pair_sum import pair_sum
-from consilience.potentials.beads import Chains
-from consilience.potentials.prior import PairTerms, PreparedPrior, Prior
+from consilience.potentials.beads.chains import Chains
+from consilience.potentials.beads.prior import PairTerms, PreparedPrior, Prior
 
 DENSE = 48  # beads up to which all pairs are computed at once rather than looked up in lists
 

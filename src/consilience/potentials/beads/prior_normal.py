@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import sparse
 
-from consilience.potentials import prior_basis as basis
-from consilience.potentials.beads import NEAR, Chains, bond_lengths, cos_angles
-from consilience.potentials.prior import Prior, dihedral_terms
+from consilience.potentials.beads import prior_basis as basis
+from consilience.potentials.beads.chains import NEAR, Chains, bond_lengths, cos_angles
+from consilience.potentials.beads.prior import Prior, dihedral_terms
 
 CHUNK = 3e7  # numbers of a design matrix held at once
 

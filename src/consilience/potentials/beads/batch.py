@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from consilience.neighbours import Neighbours, neighbour_matrix
-from consilience.potentials.beads import Chains
+from consilience.potentials.beads.chains import Chains
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import solve
 
-from consilience.potentials.beads import Chains
-from consilience.potentials.prior import Prior
-from consilience.potentials.prior_fit import CORRELATED, system
-from consilience.potentials.prior_normal import Normal, coefficients, flat, with_coefficients
+from consilience.potentials.beads.chains import Chains
+from consilience.potentials.beads.prior import Prior
+from consilience.potentials.beads.prior_fit import CORRELATED, system
+from consilience.potentials.beads.prior_normal import Normal, coefficients, flat, with_coefficients
 
 LOCAL = ("angle", "dihedral")  # populations of contacts would need frames that fold and unfold many times
 LONGEST = 1.0  # kT, r.m.s. change of the energy in one step

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from consilience.potentials.beads import NEAR
+from consilience.potentials.beads.chains import NEAR
+from consilience.potentials.beads.pair_packing import Packing, packing
 from consilience.potentials.harmonics import clebsch_gordan, part, spherical_harmonics
 from consilience.potentials.layers import MLP, Dense, dense, mlp
-from consilience.potentials.pair_packing import Packing, packing
 from consilience.potentials.radial import bessel, envelope
 from consilience.residues import RESIDUES
 

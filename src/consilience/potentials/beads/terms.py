@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from consilience.core.params import Model
 from consilience.core.terms import Score
 from consilience.forces import forces_from
-from consilience.potentials.bead_batch import Packs
-from consilience.potentials.bead_energy import BeadEnergy
-from consilience.potentials.prior import Prior
-from consilience.potentials.prior_normal import LINEAR, with_coefficients
+from consilience.potentials.beads.batch import Packs
+from consilience.potentials.beads.energy import BeadEnergy
+from consilience.potentials.beads.prior import Prior
+from consilience.potentials.beads.prior_normal import LINEAR, with_coefficients
 
 
 def pack_forces(network: Any, packs: Packs, prior: Prior | None = None, moved=0.0):

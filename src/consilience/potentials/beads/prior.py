@@ -12,8 +12,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from consilience.potentials import prior_basis as basis
-from consilience.potentials.beads import NEAR, Chains, bond_lengths, cos_angles, dihedrals
+from consilience.potentials.beads import prior_basis as basis
+from consilience.potentials.beads.chains import NEAR, Chains, bond_lengths, cos_angles, dihedrals
 from consilience.residues import RESIDUES
 from consilience.units import KCAL_MOL
 

@@ -18,13 +18,13 @@ from consilience.core.fit import Carry, Fit, Prepared, fit
 from consilience.core.pace import Pace
 from consilience.core.params import Above, Block, Model
 from consilience.core.stages import Stage
-from consilience.potentials.allegro import Allegro
-from consilience.potentials.bead_batch import Packs
-from consilience.potentials.bead_model import network_weights
-from consilience.potentials.bead_terms import BeadForces, ForceCap, Smoothness, joined, pack_forces
-from consilience.potentials.prior import Prior
-from consilience.potentials.prior_fit import BOUNDS
-from consilience.potentials.prior_normal import coefficients
+from consilience.potentials.beads.allegro import Allegro
+from consilience.potentials.beads.batch import Packs
+from consilience.potentials.beads.model import network_weights
+from consilience.potentials.beads.prior import Prior
+from consilience.potentials.beads.prior_fit import BOUNDS
+from consilience.potentials.beads.prior_normal import coefficients
+from consilience.potentials.beads.terms import BeadForces, ForceCap, Smoothness, joined, pack_forces
 
 CHECKPOINT_EVERY = 20.0  # seconds
 STRIDE = 8  # packs in one call of a prediction

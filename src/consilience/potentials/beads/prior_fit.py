@@ -17,8 +17,8 @@ from consilience.core.lbfgs import LBFGS
 from consilience.core.params import Above, Block, Model
 from consilience.core.stages import Stage
 from consilience.core.terms import Score
-from consilience.potentials.prior import SOFTEST, WEAKEST, Prior
-from consilience.potentials.prior_normal import LINEAR, Normal, coefficients, flat, with_coefficients
+from consilience.potentials.beads.prior import SOFTEST, WEAKEST, Prior
+from consilience.potentials.beads.prior_normal import LINEAR, Normal, coefficients, flat, with_coefficients
 from consilience.units import KCAL_MOL
 
 BOUNDS = {"stiffness": SOFTEST, "excluded_volume": WEAKEST}

@@ -13,10 +13,10 @@ from consilience.core.checks import Check
 from consilience.core.compiled import brief_filter_jit
 from consilience.forces import forces_from
 from consilience.neighbours import Neighbours, all_pairs, neighbour_matrix
-from consilience.potentials import prior_basis as basis
-from consilience.potentials.bead_energy import BeadEnergy, bead_energy
-from consilience.potentials.beads import FAR, NEAR, Chains
-from consilience.potentials.prior import SOFTEST, Prior
+from consilience.potentials.beads import prior_basis as basis
+from consilience.potentials.beads.chains import FAR, NEAR, Chains
+from consilience.potentials.beads.energy import BeadEnergy, bead_energy
+from consilience.potentials.beads.prior import SOFTEST, Prior
 from consilience.residues import RESIDUES
 from consilience.units import BOLTZMANN, KCAL_MOL
 
