@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import yaml
 
-from consilience.core.errors import Finding, InputError
-from consilience.jobs.common.interrupt import Interrupted, interruptible
+from consilience.core.errors import Finding, InputError, Interrupted
+from consilience.jobs.common.interrupt import interruptible
 from consilience.jobs.common.open_folder import open_folder
 from consilience.jobs.common.options import RunOptions
 from consilience.jobs.common.plain import as_csv

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from consilience.core.errors import InputError
+from consilience.core.errors import InputError, Interrupted
 from consilience.examples import example_path
 from consilience.frames.read import read_frames
 from consilience.frames.write import write_npz
-from consilience.jobs.common.interrupt import Interrupted
 from consilience.jobs.common.options import RunOptions, TrainOptions
 from consilience.jobs.evaluate.job import evaluate
 from consilience.jobs.evaluate.predict import predict

@@ -11,8 +11,7 @@ import pytest
 import yaml
 
 from consilience.cli import main
-from consilience.core.errors import InputError
-from consilience.jobs.common.interrupt import Interrupted
+from consilience.core.errors import InputError, Interrupted
 from consilience.jobs.common.options import RunOptions, TrainOptions
 from consilience.jobs.train.job import train
 from consilience.jobs.train_beads.fit import Fitted, start_of

@@ -1,4 +1,4 @@
-"""Findings about inputs and the two exceptions a user meets: InputError (exit 2) and RunError (exit 1)."""
+"""Findings about inputs and the exceptions a user meets: InputError (exit 2), RunError (exit 1), Interrupted (130)."""
 
 from __future__ import annotations
 
@@ -79,3 +79,7 @@ def raise_errors(findings: Iterable[Finding]) -> None:
     first, *rest = errors
     more = "; also: " + "; ".join(f.what for f in rest)
     raise InputError(first.what + more, first.where, first.found, first.expected, first.fix)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the job to end (exit status 130)."""

@@ -6,7 +6,7 @@ values of Murshudov et al., Acta Cryst. D67 (2011) 355 (REFMAC5 documentation).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import equinox as eqx
 import gemmi
@@ -15,8 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.spatial import KDTree
 
-if TYPE_CHECKING:
-    from consilience.structure.topology import NonBonded, Riding
+from consilience.structure.nonbonded import NonBonded, Riding
 
 SIGMA = 0.2  # Å
 DONOR_ACCEPTOR = -0.3  # Å, donor-acceptor pair against the sum of radii

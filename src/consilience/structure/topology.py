@@ -15,39 +15,11 @@ import scipy.sparse as sp
 from consilience.core.errors import InputError
 from consilience.structure.atoms import Structure
 from consilience.structure.chirality import ideal_chiral_volume
+from consilience.structure.nonbonded import NonBonded, Riding
 from consilience.structure.restraints import Restraints
 
 HYDROGEN_RADIUS = 1.2  # Å
 KINDS = ("bond", "angle", "torsion", "chiral", "plane")
-
-
-@dataclass(frozen=True)
-class Riding:
-    """Hydrogens that ride on heavy atoms: x_H = x[parent] + offset. `parent` (h,), `offset` (h, 3) Å, `occ` (h,)."""
-
-    parent: np.ndarray
-    offset: np.ndarray
-    occ: np.ndarray
-
-    def positions(self, xyz: np.ndarray) -> np.ndarray:
-        return xyz[self.parent] + self.offset
-
-
-@dataclass(frozen=True)
-class NonBonded:
-    """What the contact search needs of each atom, heavy atoms first, then riding hydrogens.
-
-    `radius` (a,) Å; `polarity` (a,) one of N D A B H (none, donor, acceptor, both, polar hydrogen); `element` (a,)
-    atomic number; `altloc` (a,) ord or 0; `near` sorted pair codes i * a + j (i < j) closer than three bonds or in one
-    plane; `torsion` those exactly three bonds apart; `metal` (a,) bool.
-    """
-
-    radius: np.ndarray
-    polarity: np.ndarray
-    altloc: np.ndarray
-    metal: np.ndarray
-    near: np.ndarray
-    torsion: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,10 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from consilience.core.errors import InputError, clean
-
-if TYPE_CHECKING:
-    from consilience.jobs.common.output import OutputFolder
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal asked the job to end (exit status 130)."""
+from consilience.core.errors import InputError, Interrupted, clean
+from consilience.jobs.common.output import OutputFolder
 
 
 @contextmanager

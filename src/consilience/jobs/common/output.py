@@ -11,9 +11,8 @@ from typing import Any
 
 import yaml
 
-from consilience.core.errors import Finding, InputError, RunError, clean
+from consilience.core.errors import Finding, InputError, Interrupted, RunError, clean
 from consilience.files import TEMPORARY, write_atomic
-from consilience.jobs.common.interrupt import Interrupted
 from consilience.jobs.common.options import RunOptions
 from consilience.jobs.common.plain import as_csv, as_json, plain
 from consilience.jobs.common.provenance import (

@@ -21,10 +21,11 @@ from consilience.jobs.refine.statistics import geometry_outliers, ramachandran_c
 from consilience.structure.atoms import Structure
 from consilience.structure.contacts import Contacts, find_contacts
 from consilience.structure.jelly import JellyBody, jelly_pairs
+from consilience.structure.nonbonded import Riding
 from consilience.structure.occupancy import Shares, partial_occupancies
 from consilience.structure.restraints import Geometry, rms_deviations, rmsz
 from consilience.structure.special import SpecialPositions, special_positions
-from consilience.structure.topology import Riding, Topology
+from consilience.structure.topology import Topology
 from consilience.xray.adp import Similarity, similar_pairs
 from consilience.xray.adp_aniso import AnisotropicSimilarity, clipped, isotropic
 from consilience.xray.experiment import Crystal, Fitted, refit, start_term
