@@ -99,7 +99,7 @@ def train(name: str, problem: dict[str, np.ndarray], options: dict, cutoff: floa
     potential = network(name, z, cutoff, offsets=element_offsets(known, species), scale=energy_scale(known))
     work, steer, free = (batch_of(frames(k), potential, ("energy", "forces")) for k in ("train", "valid", "test"))
     chosen = {k: v for k, v in options.items() if k in ("batch", "learning_rate", "average", "optimiser", "weights")}
-    schedule = training.Schedule(epochs=5000, minutes=options["budget_s"] / 60, **chosen)
+    schedule = training.Schedule(epochs=5000, minutes=options["budget_s"] / 60, **chosen).settled(len(work), n)
     began = cpu_seconds()
     done = training.train(potential, work, steer, schedule, checkpoint=checkpoint, resume=checkpoint.exists())
     spent = cpu_seconds() - began

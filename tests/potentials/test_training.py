@@ -70,12 +70,21 @@ def same(a: Trained, b: Trained) -> None:
 
 
 def test_few_frames_are_seen_more_often() -> None:
-    assert Schedule().epochs_for(1000) == 600
-    assert Schedule().epochs_for(200) == 3000  # as many steps
-    assert Schedule().epochs_for(100_000) == 400
-    assert Schedule().epochs_for(3) == 60_000  # all of them in each step
-    assert Schedule(epochs=7).epochs_for(200) == 7
-    assert Schedule(minutes=5.0).epochs_for(1000) == 6000  # the time decides
+    def epochs(frames: int, **given: Any) -> int | None:
+        return Schedule(**given).settled(frames, 3.0).epochs
+
+    assert epochs(1000) == 600
+    assert epochs(200) == 3000  # as many steps
+    assert epochs(100_000) == 400
+    assert epochs(3) == 60_000  # all of them in each step
+    assert epochs(200, epochs=7) == 7
+    assert epochs(1000, minutes=5.0) == 6000  # the time decides
+
+
+def test_frames_of_large_molecules_come_in_smaller_batches() -> None:
+    found = [(s.batch, s.epochs) for s in (Schedule().settled(1000, n) for n in (3.0, 9.0, 22.0, 42.0, 500.0))]
+    assert found == [(10, 600), (10, 600), (4, 400), (2, 400), (1, 400)]
+    assert Schedule(batch=32).settled(1000, 22.0).batch == 32
 
 
 def test_a_potential_learns() -> None:

@@ -49,7 +49,8 @@ def familiar_options(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.IntRange(min=1),
     help="Passes over the data (default: 60000 steps, at least 400 passes).",
 )
-@click.option("--batch", "--batch-size", type=click.IntRange(min=1), help="Frames in a step.")
+@click.option("--batch", "--batch-size", type=click.IntRange(min=1),
+              help="Frames in a step (default: of about 90 atoms, at most 10).")  # fmt: skip
 @click.option("--time", "minutes", type=click.FloatRange(min=0.01), metavar="MINUTES", help="Wall time to train.")
 @click.option("--precision", type=click.Choice(["32", "64"]), default="32", show_default=True, help="Of the weights.")
 @click.option("--ensemble", type=click.IntRange(1, 64), default=1, show_default=True, help="Members, for uncertainty.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from consilience.potentials.weights import split
 
 MAX_EPOCHS = 100_000
 STEPS, LEAST_EPOCHS = 60_000, 400
+LARGEST_BATCH, BATCH_ATOMS = 10, 90  # frames, and atoms: a large molecule says more in a frame, and costs more
 CHECKPOINT_EVERY = 20.0  # seconds
 RUNAWAY = 3.0  # times the spread of the energies, and their mean error at the start: what training must not reach
 FLOOR = {  # of the scales, in their units
@@ -36,14 +37,14 @@ FLOOR = {  # of the scales, in their units
 class Schedule:
     """How long and how fast. `minutes` (wall time, compilation included) ends a run before `epochs` do.
 
-    `epochs`: None for as many as `epochs_for` says.
+    `epochs` and `batch` (frames in a step): None for what `settled` makes of the data.
     `weights`: factors of the channels, which are 1. `patience`: epochs without a better steer score. `scale` of a
     channel: the r.m.s. residual on the steer set, or the likeliest one, which a few frames far off hardly change.
     """
 
     epochs: int | None = None
     minutes: float | None = None
-    batch: int = 10
+    batch: int | None = None
     learning_rate: float = 1e-3
     optimiser: Optimiser = "adabelief-yogi"
     average: float = 0.99
@@ -54,15 +55,17 @@ class Schedule:
     patience: int = MAX_EPOCHS
     scale: Literal["rms", "likely"] = "rms"
 
-    def epochs_for(self, frames: int) -> int:
-        """`epochs`, or by steps where none were given: 200 frames need as many steps as 1000, in five times the epochs.
+    def settled(self, frames: int, atoms: float) -> Schedule:
+        """With `batch` and `epochs` for a number of frames and of atoms in the mean frame, where none were given.
 
-        Where a time was given it shall decide: then there are more.
+        A step sees some 90 atoms, ten frames at most. Epochs are given by steps: 200 frames need as many as 1000, in
+        five times the epochs. Where a time was given it shall decide: then there are more.
         """
+        batch = self.batch or max(1, min(LARGEST_BATCH, round(BATCH_ATOMS / max(atoms, 1.0))))
         if self.epochs is not None:
-            return self.epochs
-        epochs = max(LEAST_EPOCHS, -(-STEPS // max(1, frames // self.batch)))
-        return epochs if self.minutes is None else min(10 * epochs, MAX_EPOCHS)
+            return replace(self, batch=batch)
+        epochs = max(LEAST_EPOCHS, -(-STEPS // max(1, frames // batch)))
+        return replace(self, batch=batch, epochs=epochs if self.minutes is None else min(10 * epochs, MAX_EPOCHS))
 
 
 @dataclass(frozen=True)
@@ -90,13 +93,15 @@ def train(
     Each channel's scale is that of its residuals on the steer set with the averaged weights, so that all channels weigh
     as data of that precision. Raises RunError for a loss that is not finite.
     """
+    schedule = schedule.settled(len(work), float(np.mean(np.sum(work.numbers > 0, 1))))
+    assert schedule.batch is not None and schedule.epochs is not None
     weights, rest = split(potential)
     channels = [c for c in CHANNELS if c in work.labels and schedule.weights.get(c, 1.0) > 0]
     known = [c for c in channels if c in steer.labels]
     model = Model.of(net=Block(jax.tree.map(np.asarray, weights)))
     move = optimiser(schedule.optimiser, schedule.learning_rate, clip=schedule.clip, weight_decay=schedule.weight_decay)
     solver = Epochs(move, schedule.batch, schedule.average, seed)
-    count = schedule.epochs_for(len(work))
+    count = schedule.epochs
     stage = Stage(("net",), 1, solver, phase="train", patience=schedule.patience)
     pace, spread = Pace(count, schedule.minutes), spreads(potential, work, channels)
     data = {"molecules": jax.tree.map(jax.numpy.asarray, work)}

@@ -60,7 +60,7 @@ def _train(data: TrainingData, options: TrainOptions, made: Recipe, folder: Outp
     config = {f.name: getattr(options, f.name) for f in fields(options) if f.name != "frames"}
     config |= {"keys": options.frames.keys, "units": options.frames.units}
     schedule = Schedule(**made.schedule)
-    schedule = replace(schedule, epochs=schedule.epochs_for(len(data.work)))
+    schedule = schedule.settled(len(data.work), float(data.work.mask.sum(1).mean()))
     architecture = architecture_of(made, data.work.elements)
     config |= {"architecture": architecture, "schedule": schedule}
     folder.begin(data.paths, config, data.findings)
