@@ -142,6 +142,18 @@ def test_a_reference_brings_its_isotopes(tiny_model: Path, tmp_path: Path) -> No
     assert -0.30 < stretch < -0.20, stretch
 
 
+def test_another_conformation_of_the_reference_is_told(tiny_model: Path, tmp_path: Path) -> None:
+    """Formaldehyde that is folded is another molecule, one with its hydrogens in another order the same."""
+    said = json.loads(HARMONIC.read_text())
+    x = np.array(said["positions_A"])
+    folded = x.copy()
+    folded[3] = x[2] + [0.0, 0.0, 0.6]
+    for shape, told in ((x, False), (x[[0, 1, 3, 2]], False), (-x, False), (folded, True)):
+        (tmp_path / "r.json").write_text(json.dumps({**said, "positions_A": shape.tolist()}))
+        done = con.spectrum(tiny_model, FRAMES, output=tmp_path / "d", overwrite=True, reference=tmp_path / "r.json")
+        assert any("another conformation" in w for w in done.summary["warnings"]) == told
+
+
 def test_options_that_cannot_be(tiny_model: Path, tmp_path: Path) -> None:
     for given, message in (({"md": 10}, "too few steps"), ({"md": 1000, "trajectory": "x"}, "both give frames")):
         with pytest.raises(InputError, match=message):

@@ -67,7 +67,7 @@ def _spectrum(folder: OutputFolder, model: Any, start: Any, reference: Any, opti
     from consilience.engines.source import Source
     from consilience.frames.write import write_extxyz
     from consilience.jobs.spectrum.dynamics import of_model, of_trajectory
-    from consilience.jobs.spectrum.reference import comparison
+    from consilience.jobs.spectrum.reference import ALIKE, comparison, difference_of_shape
     from consilience.jobs.spectrum.report import write_report
     from consilience.md.optimise import optimise
     from consilience.md.vibrations import dipole_derivative, hessian, normal_modes
@@ -124,6 +124,13 @@ def _spectrum(folder: OutputFolder, model: Any, start: Any, reference: Any, opti
     if reference is not None and len(reference.cm1) != len(modes.cm1):
         found, expected = f"{len(reference.cm1)} modes", f"{len(modes.cm1)}, as the relaxed molecule has"
         raise InputError("the reference is of another shape of the molecule", str(reference.path), found, expected)
+    if reference is not None and reference.positions is not None and not start.periodic:
+        away = difference_of_shape(x, reference.positions, start.numbers)
+        if away > ALIKE:
+            what = "the molecule relaxed to another conformation than that of the reference"
+            fix = "give a start in the conformation of the reference"
+            folder.warn(Finding("warn", what, str(reference.path), f"distances of atoms differ by up to {away:.2f} Å",
+                                f"at most {ALIKE:g} Å", fix))  # fmt: skip
     if reference is not None:
         rows = comparison(modes.cm1, ir, reference)
         off = np.array([r["difference_cm1"] for r in rows])
