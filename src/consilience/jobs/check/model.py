@@ -52,6 +52,7 @@ def _dynamics(potential: Any, molecule: Any) -> tuple[list[Check], dict[str, Any
     from consilience.md.optimise import optimise
     from consilience.md.simulate import simulate
     from consilience.md.vibrations import check_hessian
+    from consilience.neighbours import neighbour_matrix
     from consilience.potentials.molecule import molecule_energy
     from consilience.potentials.weights import cast
 
@@ -62,7 +63,8 @@ def _dynamics(potential: Any, molecule: Any) -> tuple[list[Check], dict[str, Any
     except (InputError, RunError) as err:
         return [Check("relaxed geometry", float("inf"), 1e-5, str(err))], {}
     out = [Check("relaxed geometry", relaxed.max_force, 1e-5, "largest force, eV/Å")]
-    fine, coarse = check_hessian(double, relaxed.positions, masses)
+    lists = neighbour_matrix(relaxed.positions, double.cutoff + 0.1)  # steps move an atom by 0.01 Å
+    fine, coarse = check_hessian(double, relaxed.positions, masses, lists)
     about = "largest difference of a frequency from that by differences of forces, cm^-1"
     out.append(Check("Hessian at the minimum, 0.002 Å", fine.max_cm1, 2.0, about))
     out.append(Check("Hessian at the minimum, 0.01 Å", coarse.max_cm1, 20.0, about))
