@@ -24,7 +24,7 @@ from consilience.nmr.blocks import six
 from consilience.nmr.term import Observed, Relaxation
 from consilience.potentials.beads.batch import Sample, packed
 from consilience.potentials.beads.energy import bead_energy
-from consilience.potentials.beads.model import BeadModel, NetworkShape, network_weights
+from consilience.potentials.beads.model import BeadModel, NetworkShape
 from consilience.potentials.beads.prior_fit import ForceMatching, Shrinkage
 from consilience.potentials.beads.prior_normal import coefficients, flat, normal
 from consilience.potentials.beads.terms import BeadForces, ForceCap, Smoothness
@@ -126,7 +126,7 @@ def network_case(kind: str) -> Case:
     """An Allegro network on frames of two chains in one pack, with the prior where that trains too."""
     rng = np.random.default_rng(0)
     shape = NetworkShape(cutoff=8.0, features=4, channels=2, layers=1, radial_size=4, temperature=True)
-    weights, rest = network_weights(BeadModel(None, (shape.build(),)).cast(64).networks[0])
+    weights, rest = split(BeadModel(None, (shape.build(),)).cast(64).networks[0])
     weights = jax.tree.map(lambda w: w + 0.2 * rng.normal(size=w.shape), weights)
     samples = []
     for names in (("GLY", "TRP", "LYS", "PRO"), ("ALA", "ALA", "GLU")):

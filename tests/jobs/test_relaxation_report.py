@@ -11,9 +11,10 @@ import pytest
 
 from consilience.examples import example_path
 from consilience.jobs.relaxation.axis import residue_axis
+from consilience.jobs.relaxation.cards import cards, expected_time
 from consilience.jobs.relaxation.dynamics_plots import dynamics_plots
 from consilience.jobs.relaxation.rate_plots import agreement_plots, rate_plots
-from consilience.jobs.relaxation.report import cards, expected_time, relaxation_page, tensor_arrows
+from consilience.jobs.relaxation.report import relaxation_page, tensor_arrows
 from consilience.jobs.relaxation.tables import held_out_table, outlier_table, tumbling_table
 from consilience.nmr.analysis import Analysis, AnalysisOptions, analyse
 from consilience.nmr.data import KINDS, Column, RelaxationData, Residue

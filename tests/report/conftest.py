@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from consilience.report import figures
+from consilience.report.heat import heat
 from consilience.report.page import Arrow, Card, Coloring, Column, Goto, Map, Page, Row, Section, Table, Text, Viewer
 from consilience.report.volume import crop_map
 
@@ -103,7 +104,7 @@ def fake_page(helix, cell, blob) -> Page:
         figures.scatter(
             "parity", {"a": (free, free)}, x_title=HOSTILE, y_title="calc", labels={"a": [HOSTILE] * 12}, diagonal=True
         ),
-        figures.heat(
+        heat(
             "rama", angle, angle, np.outer(np.cos(angle), np.cos(angle)), x_title="φ / °", y_title="ψ / °", z_title="p"
         ),
     )

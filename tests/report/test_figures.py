@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from consilience.report import figures
+from consilience.report.heat import heat
 
 
 def pixels(plot) -> np.ndarray:
@@ -37,7 +38,7 @@ def test_log_range_is_given_in_the_data_s_unit():
 
 def test_heat_picture_has_the_first_row_at_the_bottom_and_blanks():
     z = np.array([[0.0, 1.0], [np.nan, 0.5]])
-    plot = figures.heat("a", [0, 1], [0, 1], z, x_title="x", y_title="y", z_title="z")
+    plot = heat("a", [0, 1], [0, 1], z, x_title="x", y_title="y", z_title="z")
     image = pixels(plot)
     dark, light = (tuple(bytes.fromhex(figures.SEQUENTIAL[i][1][1:])) for i in (0, -1))
     assert tuple(image[1, 0, :3]) == dark and tuple(image[1, 1, :3]) == light
@@ -47,11 +48,11 @@ def test_heat_picture_has_the_first_row_at_the_bottom_and_blanks():
 
 def test_heat_refuses_a_wrong_shape():
     with pytest.raises(ValueError, match="heat map"):
-        figures.heat("a", [0, 1, 2], [0, 1], np.zeros((3, 2)), x_title="x", y_title="y", z_title="z")
+        heat("a", [0, 1, 2], [0, 1], np.zeros((3, 2)), x_title="x", y_title="y", z_title="z")
 
 
 def test_faint_heat_is_transparent_where_nothing_is():
-    plot = figures.heat(
+    plot = heat(
         "a", [0, 1], [0, 1], np.eye(2), x_title="x", y_title="y", z_title="z", faint=True, points={"p": ([0], [1])}
     )
     assert pixels(plot)[0, 0, 3] == 0 and pixels(plot)[0, 1, 3] > 100

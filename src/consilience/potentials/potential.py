@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -35,6 +35,7 @@ class Potential(eqx.Module):
     `offsets` (species,) eV and `scale` eV are data, not weights. `species`: the elements it knows.
     """
 
+    held: ClassVar = ("offsets", "scale")
     network: Any
     offsets: Any
     scale: Any

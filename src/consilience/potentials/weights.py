@@ -1,26 +1,29 @@
-"""Which numbers of a potential are weights, by name, and in which precision."""
+"""Which numbers of a network or potential are weights, by name, and in which precision."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import numpy as np
 
-from consilience.potentials.potential import Potential
+Model = TypeVar("Model")
 
 
-def split(potential: Potential) -> tuple[Any, Any]:
-    """The trainable weights, and everything else (`equinox.combine` joins them): offsets and scale do not train."""
-    marked = jax.tree.map(eqx.is_inexact_array, potential)
-    marked = eqx.tree_at(lambda p: (p.offsets, p.scale), marked, (False, False))
-    return eqx.partition(potential, marked)
+def split(model: Any) -> tuple[Any, Any]:
+    """The trainable weights of a module, and everything else (`equinox.combine` joins them).
+
+    What its class names in `held` are numbers, but no weights.
+    """
+    marked = jax.tree.map(eqx.is_inexact_array, model)
+    marked = eqx.tree_at(lambda m: [getattr(m, name) for name in m.held], marked, [False] * len(model.held))
+    return eqx.partition(model, marked)
 
 
-def cast(potential: Potential, kind: Any) -> Potential:
-    """The same potential with its weights in `kind` (float32 or float64)."""
-    weights, rest = split(potential)
+def cast(model: Model, kind: Any) -> Model:
+    """The same model with its weights in `kind` (float32 or float64)."""
+    weights, rest = split(model)
     return eqx.combine(jax.tree.map(lambda x: np.asarray(x, kind), weights), rest)
 
 

@@ -22,7 +22,8 @@ from consilience.jobs.common.options import TrainOptions
 from consilience.jobs.learn.label import Labelled
 from consilience.jobs.learn.options import LearnOptions
 from consilience.jobs.train_beads.sets import LEARNED
-from consilience.potentials.beads.model import BeadModel, network_weights
+from consilience.potentials.beads.model import BeadModel
+from consilience.potentials.weights import split
 from consilience.units import KCAL_MOL
 
 MOST = 100.0  # weight of a labelled frame against another one, at most
@@ -114,5 +115,5 @@ def _said(said: Any, section: str, key: str) -> bool:
 
 
 def _bits(model: BeadModel) -> Any:
-    leaves = jax.tree.leaves(network_weights(model.networks[0])[0])
+    leaves = jax.tree.leaves(split(model.networks[0])[0])
     return 64 if all(np.asarray(a).dtype == np.float64 for a in leaves) else 32

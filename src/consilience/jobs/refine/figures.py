@@ -11,6 +11,7 @@ import numpy as np
 from consilience.jobs.refine.result import Refined
 from consilience.jobs.refine.statistics import wilson
 from consilience.report import figures
+from consilience.report.heat import heat
 from consilience.report.page import Plot
 from consilience.structure.ramachandran import Kind, density, levels
 
@@ -258,7 +259,7 @@ def ramachandran_plots(residues: Sequence[Mapping[str, Any]]) -> tuple[Plot, ...
         labels = {
             k: [f"{n} {r['name']}" for n, r in zip(_names(rows), rows, strict=True)] for k, rows in groups.items()
         }
-        plot = figures.heat(
+        plot = heat(
             f"rama-{kind.lower()}",
             centre,
             centre,

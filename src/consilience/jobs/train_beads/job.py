@@ -200,12 +200,12 @@ def _described(sets: BeadSets) -> dict[str, dict[str, Any]]:
 
 def parameters_of(model: BeadModel) -> int:
     """Numbers that were fitted, of the prior and of one network."""
-    from consilience.potentials.beads.model import network_weights
     from consilience.potentials.beads.prior_normal import coefficients
+    from consilience.potentials.weights import split
 
     count = 0 if model.prior is None else sum(np.size(a) for a in jax.tree.leaves(coefficients(model.prior)))
     if model.networks:
-        count += sum(np.size(a) for a in jax.tree.leaves(network_weights(model.networks[0])[0]))
+        count += sum(np.size(a) for a in jax.tree.leaves(split(model.networks[0])[0]))
     return int(count)
 
 
@@ -247,10 +247,10 @@ def _gradients(fitted: Fitted, sets: BeadSets, recipe: BeadRecipe) -> dict[str, 
     from consilience.core.params import Block, Model
     from consilience.jobs.train_beads.sets import sample_of
     from consilience.potentials.beads.batch import packed
-    from consilience.potentials.beads.model import network_weights
     from consilience.potentials.beads.prior_fit import ForceMatching
     from consilience.potentials.beads.prior_normal import coefficients, normal
     from consilience.potentials.beads.terms import BeadForces
+    from consilience.potentials.weights import split
 
     pairs = []
     first = sets.work[0].select(np.arange(min(8, len(sets.work[0]))))
@@ -263,7 +263,7 @@ def _gradients(fitted: Fitted, sets: BeadSets, recipe: BeadRecipe) -> dict[str, 
         pairs += [g.as_dict() for g in check_gradients(term, Model.of(**blocks), obs, directions=2)]
     if fitted.model.networks:
         model = fitted.model.cast(64)
-        weights, rest = network_weights(model.networks[0])
+        weights, rest = split(model.networks[0])
         packs = packed([sample_of(first.select(np.arange(min(4, len(first)))))], model.networks[0].cutoff)
         term = BeadForces(rest, None, np.asarray(0.5))
         found = check_gradients(term, Model.of(net=Block(jax.tree.map(np.asarray, weights))), packs, directions=2)

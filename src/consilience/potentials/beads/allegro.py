@@ -6,7 +6,7 @@ centres that a process owns is exact however a system is divided. It is no messa
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -90,12 +90,13 @@ class Layer(eqx.Module):
 class Allegro(eqx.Module):
     """Energies of beads from their neighbours, eV: sum over neighbours of an energy for each ordered pair."""
 
+    held: ClassVar = ("scale", "warmth")
     embedding: PairEmbedding
     first: Dense  # latent -> weights of the pairs' own harmonics
     layers: tuple[Layer, ...]
     output: MLP
-    scale: Any  # eV, not trained
-    warmth: Any  # T / 300 K - 1, not trained
+    scale: Any  # eV
+    warmth: Any  # T / 300 K - 1
     cutoff: float = eqx.field(static=True)
     radial_size: int = eqx.field(static=True)
     l_max: int = eqx.field(static=True)

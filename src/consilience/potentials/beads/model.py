@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
@@ -25,7 +24,7 @@ from consilience.potentials.beads.chains import Chains
 from consilience.potentials.beads.energy import BeadEnergy, bead_energy
 from consilience.potentials.beads.prior import Prior, empty_prior, walls
 from consilience.potentials.bundle import DESCRIPTION, WEIGHTS, weights_of
-from consilience.potentials.weights import from_named, named
+from consilience.potentials.weights import cast, from_named, named
 from consilience.residues import RESIDUES
 
 FORMAT, VERSION = "consilience-beads", 1
@@ -102,21 +101,8 @@ class BeadModel:
     def cast(self, bits: int) -> BeadModel:
         """The same model with its networks in float32 or float64."""
         kind = np.float64 if bits == 64 else np.float32
-        done = tuple(_cast(n, kind) for n in self.networks)
+        done = tuple(cast(n, kind) for n in self.networks)
         return BeadModel(self.prior, done, self.shape, self.info)
-
-
-def network_weights(network: Allegro) -> tuple[Any, Any]:
-    """Trainable weights and the rest of a network; scale and temperature do not train."""
-    marked = jax.tree.map(eqx.is_inexact_array, network)
-    marked = eqx.tree_at(lambda n: (n.scale, n.warmth), marked, (False, False))
-    return eqx.partition(network, marked)
-
-
-def _cast(network: Allegro, kind: Any) -> Allegro:
-    """The same network with weights of another precision; scale and temperature stay float64."""
-    weights, rest = network_weights(network)
-    return eqx.combine(jax.tree.map(lambda a: np.asarray(a, kind), weights), rest)
 
 
 def save_beads(folder: Path, model: BeadModel) -> None:

@@ -20,11 +20,11 @@ from consilience.core.params import Above, Block, Model
 from consilience.core.stages import Stage
 from consilience.potentials.beads.allegro import Allegro
 from consilience.potentials.beads.batch import Packs
-from consilience.potentials.beads.model import network_weights
 from consilience.potentials.beads.prior import Prior
 from consilience.potentials.beads.prior_fit import BOUNDS
 from consilience.potentials.beads.prior_normal import coefficients
 from consilience.potentials.beads.terms import BeadForces, ForceCap, Smoothness, joined, pack_forces
+from consilience.potentials.weights import split
 
 CHECKPOINT_EVERY = 20.0  # seconds
 STRIDE = 8  # packs in one call of a prediction
@@ -80,7 +80,7 @@ def train_network(
     prior: trains with the network, and then the forces of the sets are whole ones. Raises RunError for a loss that is
     not finite.
     """
-    weights, rest = network_weights(network)
+    weights, rest = split(network)
     blocks = {"net": Block(jax.tree.map(np.asarray, weights))}
     if prior is not None:
         values = coefficients(prior)
