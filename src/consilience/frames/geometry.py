@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 from consilience.frames.elements import COVALENT
+from consilience.frames.frames import Frames
 
 _FAR = 1e9
 MAX_FRAMES = 400  # of one molecule, looked at for pairs
 _CLOSE = 6  # nearest frames of each
+STRETCHED = 0.8  # of a distance: bonds of hot molecules are bonds
 
 
 def distances(x: np.ndarray, real: np.ndarray, cell: np.ndarray | None, pbc: np.ndarray | None) -> np.ndarray:
@@ -46,6 +49,19 @@ def blocks(f: int, n: int, most: int = 3_000_000) -> list[slice]:
 def bonded(r: np.ndarray, numbers: np.ndarray, scale: float = 1.0) -> np.ndarray:
     """(f, n, n) bool: distances r (times `scale`) below 1.3 times the sum of covalent radii."""
     return r * scale < 1.3 * (COVALENT[numbers][:, :, None] + COVALENT[numbers][:, None, :])
+
+
+def in_company(frames: Frames) -> bool:
+    """Whether frames have cells, or most of them (400 at most are looked at) several molecules."""
+    if frames.is_periodic:
+        return True
+    looked = frames.select(np.arange(min(len(frames), MAX_FRAMES)))
+    several = 0
+    for z, x, real in zip(looked.numbers, looked.positions, looked.mask, strict=True):
+        z, x = z[None, real], x[None, real]
+        joined = bonded(distances(x, z > 0, None, None), z, STRETCHED)[0]
+        several += connected_components(joined, directed=False, return_labels=False) > 1
+    return 2 * several > len(looked)
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,7 @@ def molecules(potential: Potential, numbers: Any, molecule: Any) -> Molecules:
 def lists_of(positions: np.ndarray, group: np.ndarray, cutoff: float, capacity: int = 0) -> Neighbours:
     """Neighbours (n, K) within cutoff + SKIN Å among atoms of the same group (n,) ascending; K at least `capacity`."""
     found = [neighbour_matrix(positions[group == g], cutoff + SKIN) for g in np.unique(group)]
-    most = max([f.capacity for f in found], default=1)
-    wide = max(capacity, most if most <= capacity else 8 * int(np.ceil((1.1 * most + 1) / 8)))
+    wide = roomy(max([f.capacity for f in found], default=1), capacity)
     index = np.repeat(np.arange(len(positions), dtype=np.int32)[:, None], wide, 1)
     mask, first = np.zeros((len(positions), wide), bool), 0
     for f in found:
@@ -69,6 +68,11 @@ def lists_of(positions: np.ndarray, group: np.ndarray, cutoff: float, capacity: 
         mask[rows, :k] = f.mask
         first += len(f.index)
     return Neighbours(index, mask, None, np.asarray(False))
+
+
+def roomy(most: int, capacity: int) -> int:
+    """Slots for lists of up to `most` neighbours: `capacity` where that is enough, else more than needed now."""
+    return capacity if most <= capacity else 8 * int(np.ceil((1.1 * most + 1) / 8))
 
 
 class PotentialEnergy(eqx.Module):

@@ -15,9 +15,12 @@ from scipy.sparse.csgraph import connected_components
 from consilience.core.errors import InputError
 from consilience.core.params import Block, Model
 from consilience.jobs.joint.evidence import Standing
+from consilience.neighbours import Neighbours
+from consilience.potentials.crystal import Crystal, crystal
 from consilience.potentials.energy_term import PotentialEnergy, lists_of, molecules
 from consilience.residues import RESIDUES, standard
 from consilience.structure.atoms import Structure
+from consilience.structure.special import special_positions
 from consilience.structure.topology import Topology
 from consilience.units import BOLTZMANN
 
@@ -54,7 +57,7 @@ class PotentialEvidence:
     def term(self, model: Model) -> PotentialEnergy:
         """With lists for where the atoms are."""
         x = self._places(np.asarray(model["xyz"]), model)
-        lists = lists_of(x, self.group, self.cutoff, self.capacity)
+        lists = self.lists(x, self.capacity)
         kt = np.asarray(BOLTZMANN * self.temperature)
         return PotentialEnergy(self.energy, lists, self.atoms, self.parent, self.order, kt, np.asarray(self.zero))
 
@@ -64,6 +67,12 @@ class PotentialEvidence:
     def standing(self, model: Model) -> Standing:
         """Energy against the start, in kT."""
         return Standing({"energy_kT": float(_value(self.term(model), model)), "atoms": float(len(self.order))})
+
+    def lists(self, x: np.ndarray, capacity: int = 0) -> Neighbours:
+        """Of atoms and hydrogens x in the order of the energy."""
+        if isinstance(self.energy, Crystal):
+            return self.energy.lists(x, self.cutoff, capacity)
+        return lists_of(x, self.group, self.cutoff, capacity)
 
     def _places(self, xyz: np.ndarray, model: Model | None) -> np.ndarray:
         offset = self.offset if model is None or not len(self.parent) else np.asarray(model["hydrogens"])
@@ -83,8 +92,9 @@ def _energy(energy: Any, x: Any, lists: Any):
 def potential_evidence(path: Path, structure: Structure, topology: Topology) -> PotentialEvidence:
     """What a trained model says of a structure without hydrogens.
 
-    A model of molecules takes every molecule (connected by bonds) whose elements it knows, riding hydrogens included,
-    each alone in space; a model of beads takes the CA atoms of amino acids. Raises InputError where nothing matches.
+    A model of molecules takes every molecule (connected by bonds) whose elements it knows, riding hydrogens included:
+    among its neighbours in the crystal if it was trained on several at once or on cells, else each alone in space.
+    A model of beads takes the CA atoms of amino acids. Raises InputError where nothing matches.
     """
     from consilience.beads import LoadedBeads
     from consilience.model import load_model
@@ -99,7 +109,7 @@ def _started(structure: Structure, **given: Any) -> PotentialEvidence:
     """With room for lists, and the energy of the start as zero."""
     first = PotentialEvidence(**given, capacity=0, zero=0.0)
     x = first._places(structure.xyz, None)
-    lists = lists_of(x, first.group, first.cutoff)
+    lists = first.lists(x)
     zero = float(_energy(first.energy, x, lists))
     if not np.isfinite(zero):
         raise InputError("the energy of the start is not finite", structure.source, fix="start from a sane geometry")
@@ -119,6 +129,10 @@ def _molecules(model: Any, structure: Structure, topology: Topology, path: Path)
     good &= np.bincount(label[lacking], minlength=count) == 0
     if len(riding.parent) and 1 not in model.elements:
         good &= np.bincount(label[riding.parent], minlength=count) == 0
+    crowded = model.bundle.info.get("surroundings") == "others" and structure.cell.is_crystal()
+    if crowded:
+        special = special_positions(structure.xyz, structure.cell, structure.spacegroup, np.zeros(n, bool)).order > 1
+        good &= np.bincount(label[special], minlength=count) == 0
     if not good.any():
         found = ", ".join(sorted(set(map(str, structure.element))))
         expected = "a molecule of " + ", ".join(gemmi.Element(int(z)).name for z in model.elements)
@@ -131,13 +145,18 @@ def _molecules(model: Any, structure: Structure, topology: Topology, path: Path)
     order = np.argsort(owner, kind="stable")
     group = np.unique(owner[order], return_inverse=True)[1]
     numbers = np.r_[number[atoms], np.ones(len(parent), int)][order]
-    energy = molecules(model.bundle.members[model.member], numbers, group)
+    potential = model.bundle.members[model.member]
+    if crowded:
+        energy = crystal(potential, numbers, structure.cell, structure.spacegroup or gemmi.SpaceGroup("P 1"))
+    else:
+        energy = molecules(potential, numbers, group)
     coulomb = energy.potential.coulomb
     cutoff = energy.potential.cutoff if coulomb is None else max(energy.potential.cutoff, coulomb.cutoff)
     names = _residues(structure, atoms)
     each = int(group.max()) + 1
     where = "all atoms" if len(atoms) == n else f"{len(atoms)} of {n} atoms ({names})"
-    applies = f"{where} and {len(parent)} hydrogens: {each} molecule(s), each alone in space and neutral"
+    stand = "in the crystal" if crowded else "each alone in space and neutral"
+    applies = f"{where} and {len(parent)} hydrogens: {each} molecule(s), {stand}"
     return _started(
         structure, energy=energy, atoms=atoms, parent=parent, offset=riding.offset[ridden], order=order, group=group,
         cutoff=float(cutoff), applies=applies,

@@ -12,6 +12,7 @@ import numpy as np
 
 from consilience.core.errors import Finding, InputError
 from consilience.frames.frames import join
+from consilience.frames.geometry import in_company
 from consilience.jobs.common.options import RunOptions, TrainOptions
 from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
@@ -127,6 +128,7 @@ def _train(data: TrainingData, options: TrainOptions, made: Recipe, folder: Outp
         "model": options.model,
         "channels": list(data.channels),
         "reference": reference,
+        "surroundings": "others" if in_company(data.work) else "none",
         "errors": table,
         "card": card,
         "provenance": {
