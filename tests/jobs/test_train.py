@@ -18,7 +18,7 @@ from consilience.jobs.common.options import RunOptions, TrainOptions
 from consilience.jobs.evaluate.job import evaluate
 from consilience.jobs.evaluate.predict import predict
 from consilience.jobs.train.job import train
-from consilience.jobs.train.recipe import recipe
+from consilience.jobs.train.recipe import for_molecules, recipe
 
 SMALL = ("features=8", "layers=1", "l_max=1", "radial_size=6", "sites=2")
 
@@ -124,6 +124,17 @@ def test_recipes_are_refused_with_a_reason(settings: tuple[str, ...], words: str
 
     with pytest.raises(InputError, match=words):
         architecture_of(recipe(TrainOptions(settings=settings)), (1, 8))
+
+
+def test_molecules_of_a_few_atoms_have_a_preset_of_their_own() -> None:
+    plain, said = (recipe(TrainOptions(settings=s)) for s in ((), ("radial=bessel",)))
+    few = for_molecules(plain, 4.0)
+    assert (few.architecture["radial"], few.schedule["scale"]) == ("exponential", "likely")
+    assert for_molecules(plain, 9.0) == plain
+    kept = for_molecules(said, 4.0)
+    assert (kept.architecture["radial"], kept.schedule["scale"]) == ("bessel", "likely")
+    physnet = recipe(TrainOptions(model="physnet"))
+    assert for_molecules(physnet, 4.0) == physnet
 
 
 def test_a_weight_without_data_is_refused(files: dict[str, Path], tmp_path: Path) -> None:

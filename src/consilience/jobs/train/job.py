@@ -18,7 +18,7 @@ from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
 from consilience.jobs.train.data import TrainingData, described, element_energies, load_training
 from consilience.jobs.train.leading import in_folder
-from consilience.jobs.train.recipe import Recipe, architecture_of, recipe
+from consilience.jobs.train.recipe import Recipe, architecture_of, for_molecules, recipe
 from consilience.jobs.train.result import TrainResult
 from consilience.jobs.train_beads.recipe import BEAD_MODELS
 
@@ -60,8 +60,9 @@ def _train(data: TrainingData, options: TrainOptions, made: Recipe, folder: Outp
 
     config = {f.name: getattr(options, f.name) for f in fields(options) if f.name != "frames"}
     config |= {"keys": options.frames.keys, "units": options.frames.units}
-    schedule = Schedule(**made.schedule)
-    schedule = schedule.settled(len(data.work), float(data.work.mask.sum(1).mean()))
+    atoms = float(data.work.natoms.mean())
+    made = for_molecules(made, atoms)
+    schedule = Schedule(**made.schedule).settled(len(data.work), atoms)
     architecture = architecture_of(made, data.work.elements)
     config |= {"architecture": architecture, "schedule": schedule}
     folder.begin(data.paths, config, data.findings)

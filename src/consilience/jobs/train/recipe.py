@@ -24,6 +24,8 @@ TRAINING = {
     "learning_rate": "learning_rate", "average": "average", "clip": "clip", "weight_decay": "weight_decay",
     "weights": "weights", "penalty": "penalty", "patience": "patience", "scale": "scale",
 }  # fmt: skip
+FEW = 6  # atoms, mean of all frames
+FOR_FEW = {"radial": "exponential"}, {"scale": "likely"}  # of the architecture, of the schedule
 SECTIONS = ("schema_version", "data", "model", "training", "simulation", "output")
 
 
@@ -61,6 +63,17 @@ def recipe(options: TrainOptions) -> Recipe:
     given = {"epochs": options.epochs, "minutes": options.minutes, "batch": options.batch}
     training |= {k: v for k, v in given.items() if v is not None}
     return Recipe({**PRESETS[options.model], **network}, _checked_schedule(training, where))
+
+
+def for_molecules(made: Recipe, atoms: float) -> Recipe:
+    """The recipe with what serves molecules of so many atoms, in the mean, where it says nothing of its own.
+
+    The equivariant network learns those of a few atoms better by exponential functions and the likely scale.
+    """
+    if made.architecture["network"] != "equivariant" or atoms > FEW:
+        return made
+    architecture, schedule = FOR_FEW
+    return Recipe(architecture | made.architecture, schedule | made.schedule)
 
 
 def architecture_of(made: Recipe, species: tuple[int, ...], where: str = "the recipe") -> Any:
