@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -23,6 +24,16 @@ ONE_THREAD = {
     "TORCHINDUCTOR_COMPILE_THREADS": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
 }
+
+
+def timing_options(about: str | None, seconds: float) -> argparse.ArgumentParser:
+    """What every timing can be told."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--seconds", type=float, default=seconds, help="CPU time for each model")
+    parser.add_argument("--rounds", type=int, default=2, help="times through all models; the better median counts")
+    parser.add_argument("--core", type=int)
+    parser.add_argument("--json", type=Path)
+    return parser
 
 
 def python_of(environment: str) -> str:
