@@ -12,8 +12,10 @@ import pytest
 
 from consilience.core.errors import InputError, Interrupted
 from consilience.examples import example_path
+from consilience.frames.frames import Frames
 from consilience.frames.read import read_frames
 from consilience.frames.write import write_npz
+from consilience.jobs.check.model import reference_molecule
 from consilience.jobs.common.options import RunOptions, TrainOptions
 from consilience.jobs.evaluate.job import evaluate
 from consilience.jobs.evaluate.predict import predict
@@ -135,6 +137,18 @@ def test_molecules_of_a_few_atoms_have_a_preset_of_their_own() -> None:
     assert (kept.architecture["radial"], kept.schedule["scale"]) == ("bessel", "likely")
     physnet = recipe(TrainOptions(model="physnet"))
     assert for_molecules(physnet, 4.0) == physnet
+
+
+def test_the_molecule_of_the_proof_is_whole() -> None:
+    whole, broken = (
+        np.array([[0, 0, 0], [0.96, 0, 0], [-0.3, 0.9, 0]]),
+        np.array([[0, 0, 0], [0.96, 0, 0], [4.0, 1, 0]]),
+    )
+    z, x = np.tile([8, 1, 1], (4, 1)), np.stack([broken, whole, whole + 0.01, broken])
+    frames = Frames(z, x, energy=np.array([-9.0, -5.0, -4.0, np.nan]))
+    assert np.array_equal(reference_molecule(frames).positions, whole)
+    apart = frames.select([0, 3, 1])  # most are broken: then so may this one be
+    assert np.array_equal(reference_molecule(apart).positions, broken)
 
 
 def test_a_weight_without_data_is_refused(files: dict[str, Path], tmp_path: Path) -> None:

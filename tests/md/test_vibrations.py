@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from consilience.core.errors import InputError
-from consilience.md.vibrations import check_hessian, normal_modes, vibrations
+from consilience.md.vibrations import _apart, check_hessian, normal_modes, vibrations
 from consilience.units import CM1, KM_MOL
 
 O, C = 15.99491461956, 12.0
@@ -111,6 +111,11 @@ def test_a_kink_at_a_symmetric_point_is_seen() -> None:
     a, b = check_hessian(_Kinked(), LINE, [O, C, O])
     assert a.max_cm1 > 100
     assert b.max_difference < 35 * a.max_difference
+
+
+def test_soft_modes_differ_by_their_squares() -> None:
+    found = _apart(np.array([1000.0, 600.0, 5.0, -5.0]), np.array([998.0, 0.0, 0.0, 5.0]))
+    np.testing.assert_allclose(found, [2.0, 600.0, 0.25, 0.5])
 
 
 def test_a_hessian_that_is_not_finite_is_refused() -> None:

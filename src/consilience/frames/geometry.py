@@ -51,17 +51,22 @@ def bonded(r: np.ndarray, numbers: np.ndarray, scale: float = 1.0) -> np.ndarray
     return r * scale < 1.3 * (COVALENT[numbers][:, :, None] + COVALENT[numbers][:, None, :])
 
 
+def pieces(frames: Frames, row: int) -> int:
+    """How many molecules a frame without a cell has: atoms that chains of bonds join."""
+    real = frames.mask[row]
+    z, x = frames.numbers[None, row, real], frames.positions[None, row, real]
+    joined = bonded(distances(x, z > 0, None, None), z, STRETCHED)[0]
+    return int(connected_components(joined, directed=False, return_labels=False))
+
+
+def usual_pieces(frames: Frames) -> int:
+    """Of the median frame without a cell; 400 at most are looked at."""
+    return int(np.median([pieces(frames, i) for i in range(min(len(frames), MAX_FRAMES))]))
+
+
 def in_company(frames: Frames) -> bool:
-    """Whether frames have cells, or most of them (400 at most are looked at) several molecules."""
-    if frames.is_periodic:
-        return True
-    looked = frames.select(np.arange(min(len(frames), MAX_FRAMES)))
-    several = 0
-    for z, x, real in zip(looked.numbers, looked.positions, looked.mask, strict=True):
-        z, x = z[None, real], x[None, real]
-        joined = bonded(distances(x, z > 0, None, None), z, STRETCHED)[0]
-        several += connected_components(joined, directed=False, return_labels=False) > 1
-    return 2 * several > len(looked)
+    """Whether frames have cells, or most of them several molecules."""
+    return frames.is_periodic or usual_pieces(frames) > 1
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from consilience.core.checks import Check
 from consilience.frames.frames import Frames
+from consilience.frames.geometry import pieces, usual_pieces
 
 NVE_DT = 0.5  # the longest time step, fs
 NVE, NVE_LARGE, LARGE = (1000, 2), (500, 1), 20  # steps and replicas; the fewer for more atoms than these
@@ -17,18 +18,20 @@ TEMPERATURE = 300.0
 
 
 def reference_molecule(frames: Frames) -> Any:
-    """The frame of lowest energy (or smallest forces) as what a model is tested on."""
+    """The frame of lowest energy (or smallest forces) that is as whole as the others, as what a model is tested on."""
     from consilience.potentials.probe import Molecule
 
     sizes = frames.natoms
     pick = np.arange(len(frames))[sizes == np.median(sizes).astype(int)]
     pick = pick if pick.size else np.arange(len(frames))
     if frames.energy is not None and np.isfinite(frames.energy[pick]).any():
-        i = int(pick[np.nanargmin(frames.energy[pick])])
+        pick = pick[np.argsort(frames.energy[pick])]
     elif frames.forces is not None:
-        i = int(pick[np.nanargmin(np.abs(frames.forces[pick]).max((1, 2)))])
-    else:
-        i = int(pick[0])
+        pick = pick[np.argsort(np.abs(frames.forces[pick]).max((1, 2)))]
+    i = int(pick[0])
+    if not frames.is_periodic:
+        usual = usual_pieces(frames)  # products of a decay may lie lowest
+        i = int(next((k for k in pick if pieces(frames, int(k)) <= usual), i))
     n = int(sizes[i])
     charge = 0.0 if frames.total_charge is None else float(np.nan_to_num(frames.total_charge[i]))
     return Molecule(np.asarray(frames.numbers[i, :n], np.int32), np.asarray(frames.positions[i, :n], float), charge)
