@@ -61,7 +61,8 @@ def _train(data: TrainingData, options: TrainOptions, made: Recipe, folder: Outp
     config = {f.name: getattr(options, f.name) for f in fields(options) if f.name != "frames"}
     config |= {"keys": options.frames.keys, "units": options.frames.units}
     atoms = float(data.work.natoms.mean())
-    made = for_molecules(made, atoms)
+    if not data.work.is_periodic:  # a cell of few atoms is no small molecule
+        made = for_molecules(made, atoms)
     schedule = Schedule(**made.schedule).settled(len(data.work), atoms)
     architecture = architecture_of(made, data.work.elements)
     config |= {"architecture": architecture, "schedule": schedule}
