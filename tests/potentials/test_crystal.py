@@ -10,7 +10,7 @@ import pytest
 from consilience.core.conformance import check_term
 from consilience.core.params import Block, Model
 from consilience.frames.frames import Frames
-from consilience.frames.geometry import in_company
+from consilience.frames.molecules import in_company
 from consilience.neighbours import neighbour_matrix
 from consilience.potentials.build import Architecture, build
 from consilience.potentials.crystal import Crystal, crystal

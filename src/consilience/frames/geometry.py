@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
 
 from consilience.frames.elements import COVALENT
-from consilience.frames.frames import Frames
 
 _FAR = 1e9
 MAX_FRAMES = 400  # of one molecule, looked at for pairs
 _CLOSE = 6  # nearest frames of each
-STRETCHED = 0.8  # of a distance: bonds of hot molecules are bonds
 
 
 def distances(x: np.ndarray, real: np.ndarray, cell: np.ndarray | None, pbc: np.ndarray | None) -> np.ndarray:
@@ -49,24 +46,6 @@ def blocks(f: int, n: int, most: int = 3_000_000) -> list[slice]:
 def bonded(r: np.ndarray, numbers: np.ndarray, scale: float = 1.0) -> np.ndarray:
     """(f, n, n) bool: distances r (times `scale`) below 1.3 times the sum of covalent radii."""
     return r * scale < 1.3 * (COVALENT[numbers][:, :, None] + COVALENT[numbers][:, None, :])
-
-
-def pieces(frames: Frames, row: int) -> int:
-    """How many molecules a frame without a cell has: atoms that chains of bonds join."""
-    real = frames.mask[row]
-    z, x = frames.numbers[None, row, real], frames.positions[None, row, real]
-    joined = bonded(distances(x, z > 0, None, None), z, STRETCHED)[0]
-    return int(connected_components(joined, directed=False, return_labels=False))
-
-
-def usual_pieces(frames: Frames) -> int:
-    """Of the median frame without a cell; 400 at most are looked at."""
-    return int(np.median([pieces(frames, i) for i in range(min(len(frames), MAX_FRAMES))]))
-
-
-def in_company(frames: Frames) -> bool:
-    """Whether frames have cells, or most of them several molecules."""
-    return frames.is_periodic or usual_pieces(frames) > 1
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import gemmi
 import numpy as np
 
-ATOM_COLUMNS = ("atom_id", "type_symbol", "charge", "pdbx_aromatic_flag", "pdbx_stereo_config")
+ATOM_COLUMNS = ("atom_id", "type_symbol", "charge", "pdbx_stereo_config")
 IDEAL = tuple(f"pdbx_model_Cartn_{x}_ideal" for x in "xyz")
 MODEL = tuple(f"model_Cartn_{x}" for x in "xyz")
 PLAIN = ("x", "y", "z")
@@ -69,15 +69,22 @@ def from_biotite(name: str) -> IdealComponent | None:
     except ImportError:
         return None
 
-    def table(category: str) -> dict[str, list[str]]:
-        try:
-            found: Any = get_from_ccd(category, name)
-        except KeyError:
-            return {}
-        return {k: list(found[k].as_array(str)) for k in found} if found is not None else {}
+    def table(category: str, names: Sequence[str]) -> dict[str, list[str]]:
+        out: dict[str, Any] = {}
+        for k in names:  # by columns: each is unpacked for all components of the CCD
+            try:
+                out[k] = get_from_ccd(category, name, k)
+            except KeyError:
+                continue
+        return {k: list(v.as_array(str)) for k, v in out.items() if v is not None}
 
-    atoms, bonds, comp = table("chem_comp_atom"), table("chem_comp_bond"), table("chem_comp")
-    return _assemble(name, comp.get("type", [""])[0], atoms, bonds) if atoms else None
+    kind = table("chem_comp", ["type"]).get("type", [""])[0]
+    bonds = table("chem_comp_bond", BOND_COLUMNS)
+    for coordinates in (IDEAL, MODEL):
+        atoms = table("chem_comp_atom", (*ATOM_COLUMNS, *coordinates))
+        if (found := _assemble(name, kind, atoms, bonds)) is not None:
+            return found
+    return None
 
 
 def _assemble(

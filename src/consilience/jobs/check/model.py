@@ -9,7 +9,7 @@ import numpy as np
 
 from consilience.core.checks import Check
 from consilience.frames.frames import Frames
-from consilience.frames.geometry import pieces, usual_pieces
+from consilience.frames.molecules import pieces, usual_pieces
 
 NVE_DT = 0.5  # the longest time step, fs
 NVE, NVE_LARGE, LARGE = (1000, 2), (500, 1), 20  # steps and replicas; the fewer for more atoms than these

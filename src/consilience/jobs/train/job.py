@@ -12,7 +12,7 @@ import numpy as np
 
 from consilience.core.errors import Finding, InputError
 from consilience.frames.frames import join
-from consilience.frames.geometry import in_company
+from consilience.frames.molecules import in_company
 from consilience.jobs.common.options import RunOptions, TrainOptions
 from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
