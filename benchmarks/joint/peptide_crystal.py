@@ -1,12 +1,13 @@
 """Simulated 3 Å crystals of a peptide: restraints alone against restraints and a potential trained on its chemistry.
 
-usage: python benchmarks/joint/peptide_crystal.py POOL.npz MODEL -o FOLDER [--wrong MODEL] [--weight X]
+usage: python benchmarks/joint/peptide_crystal.py POOL.npz MODEL -o FOLDER [--beside NAME MODEL] [--weight X]
        [--seeds N] [--first SEED] [--copies N]
 
-POOL.npz, and the frames that the models were trained on, come from peptide_frames.py. Each seed is another P 1 crystal
-of conformers (snapshots at 100 K) in a cell of 17 Å; amplitudes by gemmi's direct sum with 30 % noise, so that
-R-free is what models of real crystals have at 3 Å. The start is shaken. Prints coordinate errors, R-free and geometry
-of each run, then the paired change with its 95 % interval.
+POOL.npz, and the frames that the models were trained on, come from peptide_frames.py or peptide_cells.py. Each seed is
+another P 1 crystal: of conformers (snapshots at 100 K) that do not touch, in a cell of 17 Å, or the cell of that number
+in the pool, packed and relaxed. Amplitudes by gemmi's direct sum with 30 % noise, so that R-free is what models of real
+crystals have at 3 Å. The start is shaken. Prints coordinate errors, R-free and geometry of each run, then the paired
+change with its 95 % interval.
 """
 
 from __future__ import annotations
@@ -51,10 +52,10 @@ def packed(pool: np.ndarray, heavy: int, copies: int, rng: np.random.Generator) 
                 return np.array(placed)
 
 
-def structure(x: np.ndarray, molecule: Peptide, b: float) -> gemmi.Structure:
-    """Molecules x (copies, n, 3) as residues AAM of chain A in P 1."""
+def structure(x: np.ndarray, molecule: Peptide, edge: float) -> gemmi.Structure:
+    """Molecules x (copies, n, 3) as residues AAM of chain A in P 1, B of B_ISO."""
     st = gemmi.Structure()
-    st.cell, st.spacegroup_hm = gemmi.UnitCell(CELL, CELL, CELL, 90, 90, 90), "P 1"
+    st.cell, st.spacegroup_hm = gemmi.UnitCell(edge, edge, edge, 90, 90, 90), "P 1"
     model, chain = gemmi.Model(1), gemmi.Chain("A")
     for k, xyz in enumerate(x):
         res = gemmi.Residue()
@@ -62,7 +63,7 @@ def structure(x: np.ndarray, molecule: Peptide, b: float) -> gemmi.Structure:
         for name, z, place in zip(molecule.names, molecule.numbers, xyz, strict=False):
             atom = gemmi.Atom()
             atom.name, atom.element, atom.pos = name, gemmi.Element(int(z)), gemmi.Position(*place)
-            atom.b_iso, atom.occ = b, 1.0
+            atom.b_iso, atom.occ = B_ISO, 1.0
             res.add_atom(atom)
         chain.add_residue(res)
     model.add_chain(chain)
@@ -75,16 +76,27 @@ def molecule_of(pool: Any) -> Peptide:
     """What a pool holds. Raises SystemExit for anything else."""
     molecule = peptide(sum(name.startswith("CB") for name in map(str, pool["names"])))
     if molecule.names != list(map(str, pool["names"])):
-        raise SystemExit("the pool is of another molecule: make it with peptide_frames.py")
+        raise SystemExit("the pool is of another molecule: make it with peptide_frames.py or peptide_cells.py")
     return molecule
+
+
+def contents(
+    pool: Any, molecule: Peptide, seed: int, copies: int, rng: np.random.Generator
+) -> tuple[np.ndarray, float]:
+    """Molecules (copies, atoms, 3) Å and the edge of their cell. Raises SystemExit where a pool has too few cells."""
+    if "cell" not in pool:
+        return packed(pool["R"], molecule.heavy, copies, rng), CELL
+    if seed >= len(pool["R"]):
+        raise SystemExit(f"the pool has {len(pool['R'])} cells: seeds from 0 to {len(pool['R']) - 1}")
+    return pool["R"][seed].reshape(-1, len(molecule.names), 3), float(pool["cell"][0, 0])
 
 
 def crystal(folder: Path, pool: Any, seed: int, copies: int) -> tuple[list[Path], np.ndarray]:
     """Files of a shaken start and of data, and the true heavy atoms (n, 3)."""
     rng, molecule = np.random.default_rng([seed, 11]), molecule_of(pool)
     folder.mkdir(parents=True, exist_ok=True)
-    true = packed(pool["R"], molecule.heavy, copies, rng)
-    st = structure(true, molecule, B_ISO)
+    true, edge = contents(pool, molecule, seed, copies, rng)
+    st = structure(true, molecule, edge)
     hkl = gemmi.make_miller_array(st.cell, gemmi.SpaceGroup("P 1"), D_MIN)
     calculator = gemmi.StructureFactorCalculatorX(st.cell)
     f = np.abs([calculator.calculate_sf_from_model(st[0], h) for h in hkl.tolist()])
@@ -101,7 +113,7 @@ def crystal(folder: Path, pool: Any, seed: int, copies: int) -> tuple[list[Path]
     mtz.write_to_file(str(folder / "data.mtz"))
     heavy = true[:, : molecule.heavy]
     start = heavy + SHAKE / np.sqrt(3) * rng.normal(size=heavy.shape)
-    structure(start, molecule, B_ISO).write_pdb(str(folder / "start.pdb"))
+    structure(start, molecule, edge).write_pdb(str(folder / "start.pdb"))
     return [folder / "start.pdb", folder / "data.mtz"], heavy.reshape(-1, 3)
 
 
@@ -139,10 +151,10 @@ def main() -> None:
     parser.add_argument("pool", type=Path)
     parser.add_argument("model", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--wrong", type=Path, help="a potential of another molecule")
+    parser.add_argument("--beside", nargs=2, action="append", default=[], metavar=("NAME", "MODEL"), help="another one")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="seed of the first crystal")
-    parser.add_argument("--copies", type=int, default=5, help="molecules of the cell")
+    parser.add_argument("--copies", type=int, default=5, help="molecules of a cell of 17 Å")
     parser.add_argument("--cycles", type=int, default=20)
     parser.add_argument("--weight", type=float, help="of the potential, (default: judged by steer data)")
     args = parser.parse_args()
@@ -151,9 +163,8 @@ def main() -> None:
         files, true = crystal(args.out / str(seed), pool, seed, args.copies)
         files.append(dictionary(args.out / "aam.cif", molecule_of(pool)))
         start = error_of(load_inputs(files, RefineOptions(), 0).structure.xyz, true)
-        for name, model in (("restraints", None), ("potential", args.model), ("wrong potential", args.wrong)):
-            if model is None and name != "restraints":
-                continue
+        beside = [(name, Path(model)) for name, model in args.beside]
+        for name, model in (("restraints", None), ("potential", args.model), *beside):
             place = args.out / str(seed) / name.replace(" ", "-")
             rows.append({"seed": seed, "run": name, "start_A": start, **refined(files, true, model, place, args)})
             print(json.dumps(rows[-1], ensure_ascii=False), flush=True)

@@ -24,16 +24,17 @@ BASINS = np.array([[-65.0, -40.0], [-75.0, 150.0], [-120.0, 130.0], [-85.0, 80.0
 
 
 class Level:
-    """Energies (eV) and forces (eV/Å); what converged last starts the next."""
+    """Energies (eV) and forces (eV/Å), in a cell (3, 3) Å if there is one; what converged last starts the next."""
 
-    def __init__(self, numbers: np.ndarray) -> None:
-        self.numbers = numbers
+    def __init__(self, numbers: np.ndarray, method: str = "GFN2-xTB", cell: np.ndarray | None = None) -> None:
+        self.numbers, self.method, self.cell = numbers, method, cell
         self.calculator: Calculator | None = None
         self.last = None
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         if self.calculator is None:
-            self.calculator = Calculator("GFN2-xTB", self.numbers, x / BOHR)
+            lattice = {} if self.cell is None else {"lattice": self.cell / BOHR, "periodic": np.ones(3, bool)}
+            self.calculator = Calculator(self.method, self.numbers, x / BOHR, **lattice)
             self.calculator.set("verbosity", 0)
         self.calculator.update(x / BOHR)
         done = self.last = self.calculator.singlepoint(self.last)
