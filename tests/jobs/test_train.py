@@ -41,7 +41,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture
 def no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training without the laws, which take longer to compile than these tests may."""
-    monkeypatch.setattr("consilience.jobs.check.model.card_of", lambda model, molecule: ([], {}))
+    monkeypatch.setattr("consilience.jobs.check.model.card_of", lambda *_: ([], {}))
 
 
 def weights(folder: Path) -> str:

@@ -113,6 +113,17 @@ def test_a_kink_at_a_symmetric_point_is_seen() -> None:
     assert b.max_difference < 35 * a.max_difference
 
 
+def test_some_atoms_stand_for_many() -> None:
+    """Of two atoms, the third held: as smooth, with fewer modes; and the same kink is seen."""
+    rows = np.array([0, 1])
+    smooth = check_hessian(ValenceCO2(), LINE, [O, C, O], rows=rows)
+    kinked = check_hessian(_Kinked(), LINE, [O, C, O], rows=rows)
+    whole = check_hessian(ValenceCO2(), LINE, [O, C, O])
+    assert smooth[0].max_cm1 < 0.05
+    assert smooth[0].max_difference <= whole[0].max_difference
+    assert kinked[0].max_cm1 > 100
+
+
 def test_soft_modes_differ_by_their_squares() -> None:
     found = _apart(np.array([1000.0, 600.0, 5.0, -5.0]), np.array([998.0, 0.0, 0.0, 5.0]))
     np.testing.assert_allclose(found, [2.0, 600.0, 0.25, 0.5])

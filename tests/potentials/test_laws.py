@@ -102,7 +102,7 @@ DEFECTS: dict[str, tuple[str, str, Callable[[], Potential]]] = {
     "f: a list that is too short": ("cutoffs", "jump of the energy at the cutoff", wrong(broken.ShortList)),
     "g: in the energy, not in the forces": ("forces", "forces = -dE/dx", with_coulomb(broken.Hidden)),
     "h: nan at the diagonal": ("forces", "forces = -dE/dx", with_coulomb(broken.Diagonal)),
-    "h: nan is not lost": ("steps", "force jump for 0.05 Å", with_coulomb(broken.Diagonal)),
+    "h: nan is not lost": ("force jumps", "force jump for 0.05 Å", with_coulomb(broken.Diagonal)),
     "i: a clipped energy": ("wall", "slope of the short-range wall", with_repulsion(broken.Clipped)),
     "j: charges that nearly sum": ("charges", "total charge", wrong(broken.Uncorrected)),
     "j: a dipole with an origin": ("charges", "dipole of a moved molecule", wrong(broken.Uncorrected)),
@@ -126,7 +126,7 @@ OTHERS: dict[str, tuple[str, str, Callable[[], Potential]]] = {
     "order of neighbours": ("symmetries", "order of neighbours", wrong(broken.Slots)),
     "size of the system": ("size", "size consistency beyond the cutoff", wrong(broken.Collective)),
     "a kink at the cutoff": ("cutoffs", "jump of the slope at the cutoff", wrong(broken.Kinked)),
-    "stiff noise": ("steps", "force jump for 0.05 Å", wrong(broken.Stiff)),
+    "stiff noise": ("force jumps", "force jump for 0.05 Å", wrong(broken.Stiff)),
     "shifts that do not strain": ("stress", "stress = dE/d strain", wrong(broken.Unstrained)),
     "a curvature of its own": ("curvature", "Hessian = -dF/dx", wrong(broken.RoundedOff)),
 }

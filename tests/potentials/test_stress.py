@@ -81,7 +81,7 @@ def test_stress_of_each_frame_is_its_slope_by_strain(electrostatics: bool) -> No
 
 @pytest.fixture
 def no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consilience.jobs.check.model.card_of", lambda model, molecule: ([], {}))
+    monkeypatch.setattr("consilience.jobs.check.model.card_of", lambda *_: ([], {}))
 
 
 def trained(folder: Path, frames: Frames) -> Any:

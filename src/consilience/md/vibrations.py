@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -122,14 +123,17 @@ def check_hessian(
     masses: Any,
     neighbours: Neighbours | None = None,
     steps: Sequence[float] = (0.002, 0.01),
+    rows: np.ndarray | None = None,
 ) -> list[HessianCheck]:
     """Is the energy smooth at this (symmetric) geometry? AD Hessian against central differences of forces.
 
     A kink on the scale of a step, which test forces at other geometries do not show, gives a difference that does not
-    fall with the square of the step.
+    fall with the square of the step. rows (k,): of these atoms alone, the others held.
     """
-    x = np.asarray(positions, float)
+    x, masses = np.asarray(positions, float), np.asarray(masses, float)
     neighbours = all_pairs(len(x)) if neighbours is None else neighbours
+    if rows is not None:
+        energy, x, masses = _Some(energy, x, rows), x[rows], masses[rows]
     exact = normal_modes(hessian(energy, x, neighbours), x, masses)
     out = []
     for step in steps:
@@ -138,6 +142,17 @@ def check_hessian(
         difference = float(np.max(np.abs(0.5 * (h + h.T) - exact.hessian)))
         out.append(HessianCheck(step, difference, float(np.max(_apart(numeric.cm1, exact.cm1), initial=0.0))))
     return out
+
+
+class _Some(eqx.Module):
+    """energy(positions (k, 3), neighbours) of atoms `rows` (k,) among others that are held."""
+
+    energy: Any
+    positions: Any
+    rows: Any
+
+    def __call__(self, x, neighbours):
+        return self.energy(jnp.asarray(self.positions).at[self.rows].set(x), neighbours)
 
 
 def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ from consilience.potentials.probe import (
     largest,
     offset_energy,
     replace_lists,
+    sample,
 )
 from consilience.potentials.repulsion import COVALENT
 
@@ -295,11 +296,10 @@ def wall_slope(potential: Potential) -> float:
 
 
 def force_jump(potential: Potential, molecule: Molecule, step: float = 0.05) -> float:
-    """Largest change of a force component, eV/Å, when one atom moves by `step` Å along an axis."""
-    n = len(molecule.positions)
+    """Largest change of a force component, eV/Å, when one atom of a `sample` moves by `step` Å along an axis."""
     f0 = evaluate(potential, molecule)[1]
     worst = 0.0
-    for i in range(n):
+    for i in sample(len(molecule.positions)):
         for c in range(3):
             x = molecule.positions.copy()
             x[i, c] += step

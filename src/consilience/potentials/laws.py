@@ -74,11 +74,15 @@ LAWS: dict[str, Law] = {
     "wall": lambda p, m: [
         Check("slope of the short-range wall", wall_slope(p), -1e-3, "eV/Å, any pair; repulsive: negative")
     ],
-    "steps": lambda p, m: [Check("force jump for 0.05 Å", force_jump(p, m), 18.0, "eV/Å")],
+    "force jumps": lambda p, m: [Check("force jump for 0.05 Å", force_jump(p, m), 18.0, "eV/Å")],
 }
 
 
-def prove(potential: Potential, molecule: Molecule) -> list[Check]:
-    """All laws on one molecule. Float64 must be enabled (`jax.enable_x64`)."""
+def prove(potential: Potential, molecule: Molecule, tell: Callable[[str], None] = lambda law: None) -> list[Check]:
+    """All laws on one molecule; `tell` hears each one's name first. Float64 must be enabled (`jax.enable_x64`)."""
     double = cast(potential, np.float64)
-    return [check for law in LAWS.values() for check in law(double, molecule)]
+    out = []
+    for name, law in LAWS.items():
+        tell(name)
+        out += law(double, molecule)
+    return out

@@ -24,6 +24,8 @@ def energy_of(x, potential: Potential, graph: Graph):
 
 energy_forces = brief_filter_jit(forces_from(energy_of, has_aux=True))
 
+SAMPLE = 24
+
 
 @dataclass(frozen=True)
 class Molecule:
@@ -37,7 +39,7 @@ class Molecule:
 def evaluate(potential: Potential, molecule: Molecule, other: Molecule | None = None):
     """(energies, forces (n, 3), prediction) of a molecule, and of a second one that does not see it.
 
-    Both are padded to one size of a few, so that all laws share a compiled program; the padding is cut off again.
+    Atoms and lists are padded to one size of a few, so that all laws share a compiled program; the padding is cut off.
     """
     graph, x = graph_of(potential, molecule, other)
     (energy, found), forces = energy_forces(jnp.asarray(x), potential, graph)
@@ -62,12 +64,14 @@ def graph_of(potential: Potential, molecule: Molecule, other: Molecule | None = 
         start += sizes[i]
 
     def lists(cutoff: float) -> Neighbours:
-        index = np.repeat(np.arange(room, dtype=np.int32)[:, None], room, 1)
-        mask = np.zeros((room, room), bool)
+        found = [neighbour_matrix(m.positions, cutoff) if len(m.positions) else None for m in both]
+        needed = max(one.capacity for one in found if one is not None)
+        slots = min(room, max(24, 16 * -(-needed // 16)))
+        index = np.repeat(np.arange(room, dtype=np.int32)[:, None], slots, 1)
+        mask = np.zeros((room, slots), bool)
         start = 0
-        for i, m in enumerate(both):
-            if sizes[i]:
-                one = neighbour_matrix(m.positions, cutoff)
+        for i, one in enumerate(found):
+            if one is not None:
                 rows = slice(start, start + sizes[i])
                 index[rows, : one.capacity], mask[rows, : one.capacity] = one.index + start, one.mask
             start += sizes[i]
@@ -81,6 +85,11 @@ def graph_of(potential: Potential, molecule: Molecule, other: Molecule | None = 
 def replace_lists(graph: Graph, neighbours: Neighbours, pairs: Neighbours | None) -> Graph:
     """The graph with other lists."""
     return Graph(graph.numbers, neighbours, graph.molecule, graph.charge, pairs)
+
+
+def sample(n: int) -> np.ndarray:
+    """Rows of all n atoms, or of SAMPLE spread among more: for what is measured atom by atom."""
+    return np.unique(np.linspace(0, n - 1, min(n, SAMPLE)).round().astype(int))
 
 
 def largest(*values: Any) -> float:

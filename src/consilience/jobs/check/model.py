@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,12 +10,17 @@ import numpy as np
 
 from consilience.core.checks import Check
 from consilience.frames.frames import Frames
-from consilience.frames.molecules import pieces, usual_pieces
+from consilience.frames.molecules import DROPLET, droplet, pieces, usual_pieces
 
 NVE_DT = 0.5  # the longest time step, fs
 NVE, NVE_LARGE, LARGE = (1000, 2), (500, 1), 20  # steps and replicas; the fewer for more atoms than these
+HUGE = 32  # atoms; of more, steps fall as their cost rises, and some atoms' Hessian stands for that of all
+FEWEST = 60  # steps
+RELAXED, RELAXED_HUGE = 1e-5, 1e-3  # eV/Å, largest force
 EVERY = 4  # steps between frames, in all runs: one compiled program serves them
 TEMPERATURE = 300.0
+
+Tell = Callable[[str], None]
 
 
 def reference_molecule(frames: Frames) -> Any:
@@ -34,20 +40,28 @@ def reference_molecule(frames: Frames) -> Any:
         i = int(next((k for k in pick if pieces(frames, int(k)) <= usual), i))
     n = int(sizes[i])
     charge = 0.0 if frames.total_charge is None else float(np.nan_to_num(frames.total_charge[i]))
-    return Molecule(np.asarray(frames.numbers[i, :n], np.int32), np.asarray(frames.positions[i, :n], float), charge)
+    numbers, positions = np.asarray(frames.numbers[i, :n], np.int32), np.asarray(frames.positions[i, :n], float)
+    if charge == 0.0 and (frames.is_periodic or n > DROPLET):  # who of many molecules has a charge is not known
+        box = (None, None) if frames.cell is None or frames.pbc is None else (frames.cell[i], frames.pbc[i])
+        rows, positions = droplet(numbers, positions, *box)
+        numbers = numbers[rows]
+    return Molecule(numbers, positions, charge)
 
 
-def card_of(model: Any, molecule: Any) -> tuple[list[Check], dict[str, Any]]:
-    """All checks of the first member of a model, and figures that are measured without a tolerance."""
+def card_of(model: Any, molecule: Any, tell: Tell = lambda what: None) -> tuple[list[Check], dict[str, Any]]:
+    """All checks of the first member of a model, and figures that are measured without a tolerance.
+
+    `tell` hears what comes next.
+    """
     from consilience.potentials.laws import prove
 
     potential = model.potential
-    checks = prove(potential, molecule)
-    more, measured = _dynamics(potential, molecule)
+    checks = prove(potential, molecule, tell)
+    more, measured = _dynamics(potential, molecule, tell)
     return [*checks, *more], measured
 
 
-def _dynamics(potential: Any, molecule: Any) -> tuple[list[Check], dict[str, Any]]:
+def _dynamics(potential: Any, molecule: Any, tell: Tell) -> tuple[list[Check], dict[str, Any]]:
     """A relaxed start, its Hessian by differentiation against differences, then constant-energy dynamics."""
     import gemmi
 
@@ -57,26 +71,33 @@ def _dynamics(potential: Any, molecule: Any) -> tuple[list[Check], dict[str, Any
     from consilience.md.vibrations import check_hessian
     from consilience.neighbours import neighbour_matrix
     from consilience.potentials.molecule import molecule_energy
+    from consilience.potentials.probe import sample
     from consilience.potentials.weights import cast
 
     double = molecule_energy(cast(potential, np.float64), molecule.numbers, molecule.charge)
     masses = np.array([gemmi.Element(int(z)).weight for z in molecule.numbers])
+    tell("relaxed geometry")
+    least = RELAXED_HUGE if len(masses) > HUGE else RELAXED
     try:
-        relaxed = optimise(double, molecule.positions)
+        relaxed = optimise(double, molecule.positions, cutoff=double.cutoff, tolerance=least)
     except (InputError, RunError) as err:
-        return [Check("relaxed geometry", float("inf"), 1e-5, str(err))], {}
-    out = [Check("relaxed geometry", relaxed.max_force, 1e-5, "largest force, eV/Å")]
+        return [Check("relaxed geometry", float("inf"), least, str(err))], {}
+    out = [Check("relaxed geometry", relaxed.max_force, least, "largest force, eV/Å")]
     lists = neighbour_matrix(relaxed.positions, double.cutoff + 0.1)  # steps move an atom by 0.01 Å
-    fine, coarse = check_hessian(double, relaxed.positions, masses, lists)
+    tell("Hessian")
+    rows = sample(len(masses)) if len(masses) > HUGE else None
+    fine, coarse = check_hessian(double, relaxed.positions, masses, lists, rows=rows)
     about = "largest difference of a frequency from that by differences of forces, cm^-1"
     out.append(Check("Hessian at the minimum, 0.002 Å", fine.max_cm1, 2.0, about))
     out.append(Check("Hessian at the minimum, 0.01 Å", coarse.max_cm1, 20.0, about))
     steps, replicas = NVE if len(masses) <= LARGE else NVE_LARGE
+    steps = max(FEWEST, EVERY * round(steps * min(1.0, HUGE / len(masses)) / EVERY))
     rms, drifts, error, stable = {}, {}, 0.0, True
     for dt in (NVE_DT, NVE_DT / 2, NVE_DT / 4):
+        tell(f"constant-energy dynamics, {dt:g} fs")
         run = simulate(
             double, relaxed.positions, masses, steps=round(steps * NVE_DT / dt), dt=dt, ensemble="nve",
-            temperature=2 * TEMPERATURE, every=EVERY, seed=1, replicas=replicas,
+            temperature=2 * TEMPERATURE, every=EVERY, seed=1, replicas=replicas, cutoff=double.cutoff,
         )  # fmt: skip
         stable &= run.status == "ok"
         if run.conservation is None or not stable:
@@ -92,6 +113,7 @@ def _dynamics(potential: Any, molecule: Any) -> tuple[list[Check], dict[str, Any
         out.append(Check("energy spread falls as dt²", ratio, 24.0, about, least=7.0))
         about = "meV/atom/ps at the shortest time step; or within three standard errors"
         out.append(Check("energy drift", abs(drifts[NVE_DT / 4]), max(1e-2, 3 * error), about))
+        tell("dynamics forth and back")
         out.append(_reversal(double, relaxed.positions, masses, steps, replicas))
     return out, measured
 
@@ -100,13 +122,10 @@ def _reversal(energy: Any, x: np.ndarray, masses: np.ndarray, steps: int, replic
     """So many steps forth, and back with reversed velocities."""
     from consilience.md.simulate import simulate
 
-    forth = simulate(
-        energy, x, masses, steps=steps, dt=NVE_DT, every=EVERY, seed=2, temperature=2 * TEMPERATURE, replicas=replicas
-    ).trajectory
+    same = {"steps": steps, "dt": NVE_DT, "every": EVERY, "replicas": replicas, "cutoff": energy.cutoff}
+    forth = simulate(energy, x, masses, seed=2, temperature=2 * TEMPERATURE, **same).trajectory
     x1, v1 = forth.positions[:, -1], forth.velocities[:, -1]
-    back = simulate(
-        energy, x1, masses, steps=steps, dt=NVE_DT, every=EVERY, velocities=-v1, replicas=replicas
-    ).trajectory  # fmt: skip
+    back = simulate(energy, x1, masses, velocities=-v1, **same).trajectory
     error = float(np.abs(back.positions[:, -1] - x).max())
     return Check(f"{steps} steps forth and back", error, 1e-8, "Å")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -261,8 +261,8 @@ def _card(model: Any, data: TrainingData, table: dict, folder: OutputFolder) -> 
     from consilience.jobs.check.model import card_of, reference_molecule
 
     molecule = reference_molecule(data.work)
-    folder.log(f"proving the model on one molecule of {len(molecule.numbers)} atoms")
-    checks, measured = card_of(model, molecule)
+    folder.log(f"proving the model on {len(molecule.numbers)} atoms of a frame")
+    checks, measured = card_of(model, molecule, _now_and_then(lambda what: folder.log(f"proving: {what}")))
     card = {
         "checks": {c.name: {"value": c.value, "tolerance": c.tolerance, "passed": c.passed} for c in checks},
         **measured,
@@ -274,6 +274,19 @@ def _card(model: Any, data: TrainingData, table: dict, folder: OutputFolder) -> 
         "charge": float(molecule.charge),
     }
     return card, checks, reference
+
+
+def _now_and_then(say: Callable[[str], None]) -> Callable[[str], None]:
+    """`say`, at most every SPOKEN seconds."""
+    last = time.monotonic()
+
+    def tell(what: str) -> None:
+        nonlocal last
+        if time.monotonic() - last > SPOKEN:
+            last = time.monotonic()
+            say(what)
+
+    return tell
 
 
 def _belongs(key: str, channel: str) -> bool:
