@@ -15,7 +15,8 @@ from scipy.spatial.transform import Rotation
 
 from consilience.jobs.common.runtime import prepare_jax
 from consilience.jobs.orient.domains import find_bodies
-from consilience.jobs.orient.orientation import Domains, Orientation, Split, angle_of, orient
+from consilience.jobs.orient.orientation import Orientation, angle_of, orient
+from consilience.jobs.orient.problem import Domains, Split
 from consilience.nmr.amides import amide_atoms
 from consilience.nmr.data import KINDS, RelaxationData
 from consilience.nmr.tumbling import Shape

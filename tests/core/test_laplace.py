@@ -43,7 +43,16 @@ def definite(rng: np.random.Generator, n: int) -> np.ndarray:
     return a @ a.T / n + np.diag(rng.uniform(0.5, 20.0, n))
 
 
-def test_variances_and_shares() -> None:
+@pytest.fixture(params=["exact", "probes"])
+def off(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
+    """How far a number may be off: by whole Hessians, and by random probes."""
+    if request.param == "exact":
+        return 2e-3  # differences of gradients, float32
+    monkeypatch.setattr("consilience.core.laplace.DENSE", 0)
+    return 0.2
+
+
+def test_variances_and_shares(off: float) -> None:
     rng, n = np.random.default_rng(0), 6
     a, b = definite(rng, 4 * n), definite(rng, 3 * n)
     model = Model.of(xyz=Block.of(rng.normal(size=(n, 3))), b=Block.of(rng.normal(size=n)))
@@ -57,25 +66,25 @@ def test_variances_and_shares() -> None:
     spread[n:, n:] += 0.09 * b
     found = laplace(objective, model, ("xyz", "b"), "xyz", probes=400)
     expected = np.diag(inverse @ spread @ inverse)[n:].reshape(n, 3)
-    assert np.max(np.abs(found.variance / expected - 1)) < 0.2
+    assert np.max(np.abs(found.variance / expected - 1)) < off
     shares = np.diag(prior @ inverse)[n:].reshape(n, 3)
-    assert np.max(np.abs(found.share["prior"] - shares)) < 0.2
+    assert np.max(np.abs(found.share["prior"] - shares)) < off
     assert np.allclose(found.share["prior"] + found.share["data"], 1)
     assert found.indefinite == 0
 
 
-def test_natural_weights_give_the_inverse_hessian_and_other_blocks_count() -> None:
+def test_natural_weights_give_the_inverse_hessian_and_other_blocks_count(off: float) -> None:
     rng, n = np.random.default_rng(2), 5
     a = definite(rng, 4 * n)
     model = Model.of(xyz=Block.of(rng.normal(size=(n, 3))), b=Block.of(rng.normal(size=n)))
     objective = Objective({"data": Quadratic(a, True)}, {}, {"data": 1.0})
     both = laplace(objective, model, ("xyz", "b"), "xyz", probes=400).variance
-    assert np.max(np.abs(both / np.diag(np.linalg.inv(a))[n:].reshape(n, 3) - 1)) < 0.2
+    assert np.max(np.abs(both / np.diag(np.linalg.inv(a))[n:].reshape(n, 3) - 1)) < off
     known = laplace(objective, model, ("xyz",), "xyz", probes=400).variance
-    assert np.max(np.abs(known / np.diag(np.linalg.inv(a[n:, n:])).reshape(n, 3) - 1)) < 0.2
+    assert np.max(np.abs(known / np.diag(np.linalg.inv(a[n:, n:])).reshape(n, 3) - 1)) < off
 
 
-def test_atoms_on_special_positions_move_only_where_they_may() -> None:
+def test_atoms_on_special_positions_move_only_where_they_may(off: float) -> None:
     rng, n = np.random.default_rng(1), 4
     a = definite(rng, 3 * n)
     along = np.tile(np.eye(3), (n, 1, 1))
@@ -88,10 +97,24 @@ def test_atoms_on_special_positions_move_only_where_they_may() -> None:
     basis[3:, 1:] = np.eye(3 * n - 3)
     expected = np.diag(basis @ np.linalg.inv(basis.T @ a @ basis) @ basis.T).reshape(n, 3)
     assert found.variance[0, 0] < 1e-12
-    assert np.max(np.abs(found.variance.ravel()[1:] / expected.ravel()[1:] - 1)) < 0.2
+    assert np.max(np.abs(found.variance.ravel()[1:] / expected.ravel()[1:] - 1)) < off
 
 
-def test_negative_curvature_is_noticed() -> None:
+def test_a_floating_origin_counts_as_known(off: float) -> None:
+    """Terms that see differences of positions alone, but for z: the centre adds nothing to the variance in x and y."""
+    rng, n = np.random.default_rng(3), 5
+    a = definite(rng, 3 * n)
+    centre = np.zeros((3 * n, 2))
+    centre[0::3, 0] = centre[1::3, 1] = n**-0.5
+    inside = np.eye(3 * n) - centre @ centre.T
+    a = inside @ a @ inside
+    model = Model.of(xyz=Block.of(rng.normal(size=(n, 3))))
+    found = laplace(Objective({"data": Quadratic(a)}, {}, {"data": 1.0}), model, ("xyz",), "xyz", probes=400)
+    expected = np.diag(np.linalg.pinv(a)).reshape(n, 3)
+    assert np.max(np.abs(found.variance / expected - 1)) < off
+
+
+def test_negative_curvature_is_noticed(off: float) -> None:
     a = np.diag([1.0, 2.0, -1.0])
     x, convex = conjugate_gradients(lambda v: a @ v, np.ones(3), lambda v: v)
     assert not convex and np.all(np.isfinite(x))

@@ -12,7 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from consilience.core.errors import InputError
 from consilience.jobs.orient.domains import Bodies, find_bodies
-from consilience.jobs.orient.orientation import Domains, Orientation, Split, orient
+from consilience.jobs.orient.orientation import Orientation, orient
+from consilience.jobs.orient.problem import Domains, Split
 from consilience.nmr.amides import amide_atoms
 from consilience.nmr.data import KINDS, RelaxationData
 from consilience.structure.atoms import Structure

@@ -12,7 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from consilience.examples import example_path
 from consilience.jobs.orient.domains import find_bodies
-from consilience.jobs.orient.orientation import Domains, Split, orient
+from consilience.jobs.orient.orientation import orient
+from consilience.jobs.orient.problem import Domains, Split
 from consilience.jobs.orient.restrained_atoms import restrain
 from consilience.jobs.refine.inputs import restraints_of
 from consilience.nmr.amides import amide_atoms

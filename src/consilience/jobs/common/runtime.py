@@ -1,4 +1,4 @@
-"""Prepare JAX for a job of the command line: float64, the XLA guard, the compilation cache."""
+"""Prepare JAX for a job of the command line: float64, the XLA guard, kept memory, the compilation cache."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 
 
 def prepare_jax() -> None:
-    """Float64, the XLA guard, other processes of the run, and the compilation cache in a private folder."""
+    """Float64, the XLA guard, kept memory, the run's other processes, and the compilation cache in a private folder."""
     from consilience._xla import guard
+    from consilience.jobs.common.memory import keep_freed_memory
 
     guard()
+    keep_freed_memory()
     import jax
 
     from consilience.core.parallel import join_processes

@@ -15,7 +15,7 @@ from consilience.core.params import Block, Model
 from consilience.jobs.common.options import RefineOptions
 from consilience.jobs.joint.evidence import Standing
 from consilience.jobs.orient.domains import Bodies
-from consilience.jobs.orient.orientation import Domains, Split
+from consilience.jobs.orient.problem import Domains, Split
 from consilience.jobs.relaxation.inputs import read_tensor
 from consilience.nmr.amides import amide_atoms, amide_frames
 from consilience.nmr.blocks import Motion, matrix, tensor_block

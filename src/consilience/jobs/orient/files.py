@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from consilience.jobs.common.output import OutputFolder
-from consilience.jobs.orient.orientation import Domains, Orientation, TurnOfBody, angle_of
+from consilience.jobs.orient.orientation import Orientation, TurnOfBody, angle_of
+from consilience.jobs.orient.problem import Domains
 from consilience.nmr.diffusion import DiffusionKind, correlation_time, principal_axes
 from consilience.report.figures import line
 from consilience.report.page import Card, Column, Page, Section, Table, Text, Viewer

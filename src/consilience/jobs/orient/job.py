@@ -28,7 +28,8 @@ from consilience.structure.atoms import Structure
 from consilience.structure.read import read_structure
 
 if TYPE_CHECKING:
-    from consilience.jobs.orient.orientation import Domains, Orientation
+    from consilience.jobs.orient.orientation import Orientation
+    from consilience.jobs.orient.problem import Domains
     from consilience.nmr.tumbling import Shape
     from consilience.structure.topology import Topology
 
@@ -121,7 +122,7 @@ def refine_relaxation(
     """
     inputs = load_domains(files, options)
     prepare_jax()
-    from consilience.jobs.orient.orientation import Domains, Split
+    from consilience.jobs.orient.problem import Domains, Split
 
     data = inputs.data
     kinds = tuple(c.kind for c in data.columns)

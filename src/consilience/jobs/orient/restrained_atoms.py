@@ -12,7 +12,8 @@ from consilience.core.fit import Carry, Prepared, fit
 from consilience.core.lbfgs import LBFGS
 from consilience.core.params import Block, Model
 from consilience.core.stages import Stage
-from consilience.jobs.orient.orientation import Domains, Orientation
+from consilience.jobs.orient.orientation import Orientation
+from consilience.jobs.orient.problem import Domains
 from consilience.nmr.profile import profile
 from consilience.structure.atoms import Structure
 from consilience.structure.contacts import find_contacts

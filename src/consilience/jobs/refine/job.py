@@ -185,6 +185,7 @@ def _refine(
         result = replace(result, history=whole_course(joint, result.history))
     summary = refinement_summary(result, gradients)
     if joint is not None:
+        folder.log("without each term in turn, from here")
         summary = fold_scores({**summary, **joint_summary(joint, done, done.history[0])})
         for words in in_table(summary):
             folder.log(words)
