@@ -71,6 +71,21 @@ def test_refine_as_a_function(tmp_path: Path) -> None:
         con.refine(*files, cycle=3)
 
 
+def test_options_may_be_strings() -> None:
+    from consilience.jobs.coarsen.options import CoarsenOptions
+    from consilience.jobs.common.options import RelaxationOptions, TrainOptions
+    from consilience.verbs import _options
+
+    relaxation = _options("relaxation", RelaxationOptions, {"without": "etaxy, noe", "tensor": "t.json"})
+    assert relaxation.without == ("etaxy", "noe") and relaxation.tensor == Path("t.json")
+    coarsen = _options("coarsen", CoarsenOptions, {"map": Path("beads.yaml"), "force_map": None, "topology": "a.pdb"})
+    assert (coarsen.map, coarsen.force_map, coarsen.topology) == ("beads.yaml", None, Path("a.pdb"))
+    train = _options("train", TrainOptions, {"valid": Path("v.npz"), "settings": "data.labels=[1, 2]"})
+    assert (train.valid, train.settings) == ("v.npz", ("data.labels=[1, 2]",))
+    with pytest.raises(TypeError, match="no option 'frames'"):
+        _options("train", TrainOptions, {"frames": None}, hidden=("frames",))
+
+
 def test_rates_are_exact_without_any_setting_of_jax() -> None:
     code = (
         "import numpy as np, consilience as con, jax; v = np.array([[0.0, 0.0, 1.02]]); "

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from consilience.jobs.coarsen.options import CoarsenOptions
 from consilience.jobs.common.dynamics_options import ExportOptions, OptimizeOptions, SimulateOptions, SpectrumOptions
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from consilience.jobs.train.result import TrainResult
 
 PathLike = str | Path
+T = TypeVar("T")
 
 
 def refine(
@@ -78,14 +79,10 @@ def relaxation(
     from consilience.jobs.relaxation.job import relaxation as job
 
     given = dict(options)
-    if given.get("tensor") is not None:
-        given["tensor"] = Path(given["tensor"])
-    if isinstance(given.get("without"), str):
-        given["without"] = tuple(w for w in given["without"].replace(" ", "").split(",") if w)
     if isinstance(given.get("exclude"), str):
         given["exclude"] = residue_numbers(given["exclude"])
-    _known("relaxation", given, [f.name for f in fields(RelaxationOptions)])
-    return job(files, options=RelaxationOptions(**given), run=_run(output, seed, overwrite, resume, say))
+    chosen = _options("relaxation", RelaxationOptions, given)
+    return job(files, options=chosen, run=_run(output, seed, overwrite, resume, say))
 
 
 def check(
@@ -131,11 +128,8 @@ def coarsen(
     """
     from consilience.jobs.coarsen.job import coarsen as job
 
-    _known("coarsen", options, [f.name for f in fields(CoarsenOptions)])
-    given: dict[str, Any] = {k: v if k not in ("topology", "force_map") or v is None else Path(v)
-                             for k, v in options.items()}  # fmt: skip
-    given |= {"map": str(given["map"])} if "map" in given else {}
-    return job(trajectories, options=CoarsenOptions(**given), run=_run(output, seed, overwrite, resume, say))
+    chosen = _options("coarsen", CoarsenOptions, options)
+    return job(trajectories, options=chosen, run=_run(output, seed, overwrite, resume, say))
 
 
 def train(
@@ -157,11 +151,8 @@ def train(
     """
     from consilience.jobs.train.job import train as job
 
-    given: dict[str, Any] = {k: str(v) if k in ("valid", "free") and v is not None else v for k, v in options.items()}
-    if given.get("config") is not None:
-        given["config"] = Path(given["config"])
-    _known("train", given, [f.name for f in fields(TrainOptions) if f.name != "frames"])
-    chosen = TrainOptions(**given, frames=FrameOptions(dict(keys or {}), units))
+    frames = FrameOptions(dict(keys or {}), units)
+    chosen = replace(_options("train", TrainOptions, options, hidden=("frames",)), frames=frames)
     return job(files, options=chosen, run=_run(output, seed, overwrite, resume, say))
 
 
@@ -183,11 +174,8 @@ def learn(
     """
     from consilience.jobs.learn.job import learn as job
 
-    _known("learn", options, [f.name for f in fields(LearnOptions)])
-    given: dict[str, Any] = {
-        k: Path(v) if k in ("force_map", "config") and v is not None else v for k, v in options.items()
-    }
-    return job((model, *files), options=LearnOptions(**given), run=_run(output, seed, overwrite, resume, say))
+    chosen = _options("learn", LearnOptions, options)
+    return job((model, *files), options=chosen, run=_run(output, seed, overwrite, resume, say))
 
 
 def evaluate(
@@ -251,8 +239,8 @@ def simulate(
     """
     from consilience.jobs.simulate.job import simulate as job
 
-    _known("simulate", options, [f.name for f in fields(SimulateOptions)])
-    return job((model, start), options=SimulateOptions(**options), run=_run(output, seed, overwrite, resume, say))
+    chosen = _options("simulate", SimulateOptions, options)
+    return job((model, start), options=chosen, run=_run(output, seed, overwrite, resume, say))
 
 
 def optimize(
@@ -273,8 +261,8 @@ def optimize(
     """
     from consilience.jobs.optimize.job import optimize as job
 
-    _known("optimize", options, [f.name for f in fields(OptimizeOptions)])
-    return job((model, start), options=OptimizeOptions(**options), run=_run(output, seed, overwrite, resume, say))
+    chosen = _options("optimize", OptimizeOptions, options)
+    return job((model, start), options=chosen, run=_run(output, seed, overwrite, resume, say))
 
 
 def spectrum(
@@ -296,9 +284,8 @@ def spectrum(
     """
     from consilience.jobs.spectrum.job import spectrum as job
 
-    options = {k: Path(v) if k in ("trajectory", "reference") and v is not None else v for k, v in options.items()}
-    _known("spectrum", options, [f.name for f in fields(SpectrumOptions)])
-    return job((model, start), options=SpectrumOptions(**options), run=_run(output, seed, overwrite, resume, say))
+    chosen = _options("spectrum", SpectrumOptions, options)
+    return job((model, start), options=chosen, run=_run(output, seed, overwrite, resume, say))
 
 
 def export(
@@ -319,12 +306,9 @@ def export(
     """
     from consilience.jobs.export.job import export as job
 
-    _known("export", options, [f.name for f in fields(ExportOptions)])
-    return job(
-        (model,) if start is None else (model, start),
-        options=ExportOptions(**options),
-        run=_run(output, seed, overwrite, resume, say),
-    )
+    files = (model,) if start is None else (model, start)
+    chosen = _options("export", ExportOptions, options)
+    return job(files, options=chosen, run=_run(output, seed, overwrite, resume, say))
 
 
 def fit(
@@ -377,20 +361,28 @@ def _refine_options(given: dict[str, Any]) -> RefineOptions:
         given["weights"] = user_weights(weight) if isinstance(weight, str) else weight
     if "ligand" in given:
         given["ligands"] = _several(given.pop("ligand"))
-    if isinstance(given.get("without"), str):
-        given["without"] = tuple(w for w in given["without"].replace(" ", "").split(",") if w)
-    for name in ("monlib", "potential", "tensor"):
-        if given.get(name) is not None:
-            given[name] = Path(given[name])
     if given.get("make_free") is True:
         given["make_free"] = "random"
-    _known("refine", given, [f.name for f in fields(RefineOptions)], ("weight", "ligand"))
-    return RefineOptions(**given)
+    return _options("refine", RefineOptions, given, aliases=("weight", "ligand"))
 
 
-def _known(verb: str, given: dict[str, Any], known: list[str], aliases: tuple[str, ...] = ()) -> None:
-    for name in given:
-        if name not in known:
-            close = difflib.get_close_matches(name, [*known, *aliases], n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise TypeError(f"{verb}() has no option '{name}'{hint}")
+def _options(
+    verb: str, kind: type[T], given: dict[str, Any], *, aliases: tuple[str, ...] = (), hidden: tuple[str, ...] = ()
+) -> T:
+    """Options of a job from keywords: paths and lists may be strings; TypeError names an unknown one."""
+    types = {f.name: str(f.type) for f in fields(kind) if f.name not in hidden}  # pyright: ignore[reportArgumentType]
+    unknown = next((name for name in given if name not in types), None)
+    if unknown is not None:
+        close = difflib.get_close_matches(unknown, [*types, *aliases], n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise TypeError(f"{verb}() has no option '{unknown}'{hint}")
+    return kind(**{name: _as_declared(types[name], value) for name, value in given.items()})
+
+
+def _as_declared(declared: str, value: Any) -> Any:
+    """A string as the path, the tuple of words or of one key=value that the option is; a path as text where text is."""
+    if isinstance(value, str) and declared.startswith("Path"):
+        return Path(value)
+    if isinstance(value, str) and declared.startswith("tuple[str"):
+        return (value,) if "=" in value else tuple(word for word in value.replace(" ", "").split(",") if word)
+    return str(value) if isinstance(value, Path) and declared.startswith("str") else value

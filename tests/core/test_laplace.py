@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from consilience.core.errors import RunError
-from consilience.core.laplace import conjugate_gradients, laplace
+from consilience.core.laplace import _floating, conjugate_gradients, laplace
 from consilience.core.objective import Objective
 from consilience.core.params import Block, Model, Projected
 from consilience.core.terms import Score
@@ -107,11 +107,21 @@ def test_a_floating_origin_counts_as_known(off: float) -> None:
     centre = np.zeros((3 * n, 2))
     centre[0::3, 0] = centre[1::3, 1] = n**-0.5
     inside = np.eye(3 * n) - centre @ centre.T
+    assert _unseen(a).shape == (3 * n, 0)
     a = inside @ a @ inside
+    unseen = _unseen(a)
+    assert np.allclose(unseen @ unseen.T, centre @ centre.T, atol=1e-9)
     model = Model.of(xyz=Block.of(rng.normal(size=(n, 3))))
     found = laplace(Objective({"data": Quadratic(a)}, {}, {"data": 1.0}), model, ("xyz",), "xyz", probes=400)
     expected = np.diag(np.linalg.pinv(a)).reshape(n, 3)
     assert np.max(np.abs(found.variance / expected - 1)) < off
+
+
+def _unseen(hessian: np.ndarray) -> np.ndarray:
+    """Directions in which the positions of this Hessian move as a whole and no term tells."""
+    n = len(hessian)
+    same = (lambda v: (np.reshape(v, n),), lambda v: np.reshape(v, (n // 3, 3)))
+    return _floating(np.ones(n, bool), (n // 3, 3), lambda v: hessian @ v, *same)[0]
 
 
 def test_negative_curvature_is_noticed(off: float) -> None:

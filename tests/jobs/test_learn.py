@@ -157,7 +157,7 @@ def test_exploring_disagrees_as_the_forces_do() -> None:
     found = explore(model, beads, steps=40, dt=1.0, replicas=2, seed=1)
     assert found.n_frames == 160 and 0 < len(found.beads) == len(found.disagreement)
     assert found.beads.forces is None and np.ptp(found.beads.positions, axis=0).max() > 0.05
-    from consilience.jobs.train_beads.fit import member_forces
+    from consilience.jobs.train_beads.forces import member_forces
 
     a, b = member_forces(model, found.beads)
     expected = np.linalg.norm(a - b, axis=-1).max(1) / np.sqrt(2)  # the standard deviation of two values

@@ -24,8 +24,8 @@ from consilience.jobs.common.options import FrameOptions, RunOptions
 from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.report_parts import footer
 from consilience.jobs.evaluate.result import EvaluateResult
-from consilience.jobs.train_beads.fit import mean_forces, member_forces, squared
-from consilience.jobs.train_beads.job import row_of
+from consilience.jobs.train_beads.forces import mean_forces, member_forces
+from consilience.jobs.train_beads.scores import row_of, squared
 from consilience.jobs.train_beads.sets import chains_of_beads, in_order
 from consilience.md.trajectory_read import is_dcd, parse_dcd
 from consilience.potentials.beads.model import BeadModel

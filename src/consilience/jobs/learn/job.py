@@ -215,7 +215,7 @@ def _scores(labelled: Sequence[tuple[Beads, MeanForces]], before: Any, after: An
     The error is free of the standard errors of the means (0 where these are larger); `raw` is with them.
     """
     from consilience.jobs.learn.pick import disagreement
-    from consilience.jobs.train_beads.fit import mean_forces
+    from consilience.jobs.train_beads.forces import mean_forces
 
     out: dict[str, Any] = {"n_frames": sum(len(b) for b, _ in labelled)}
     errors = np.concatenate([m.error.ravel() for _, m in labelled])

@@ -9,7 +9,7 @@ import numpy as np
 
 from consilience.coarse.beads import Beads
 from consilience.coarse.internal import rmsd
-from consilience.jobs.train_beads.fit import member_forces
+from consilience.jobs.train_beads.forces import member_forces
 from consilience.jobs.train_beads.sets import chains_of_beads
 from consilience.potentials.beads.model import BeadModel
 

@@ -65,9 +65,8 @@ def _told(
     ran: dict[str, Any],
     frames: np.ndarray,
 ) -> BeadTour:
-    from consilience.jobs.train_beads.fit import squared
-    from consilience.jobs.train_beads.job import row_of
     from consilience.jobs.train_beads.report import local_plots
+    from consilience.jobs.train_beads.scores import row_of, squared
     from consilience.potentials.beads.model import BeadModel
 
     free = beads.select(beads.trajectory == FREE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,12 @@ from consilience.coarse.beads import Beads
 from consilience.coarse.forcemap import folds
 from consilience.core.errors import InputError
 from consilience.core.parallel import is_follower
-from consilience.forces import forces_from
+from consilience.jobs.train_beads.forces import forces_of
 from consilience.jobs.train_beads.populations import match_populations
 from consilience.jobs.train_beads.recipe import BeadRecipe
 from consilience.jobs.train_beads.sets import BeadSets, chains_of_beads, frame_weights, sample_of
-from consilience.neighbours import Neighbours, all_pairs
 from consilience.potentials.beads.batch import Sample, packed
 from consilience.potentials.beads.chains import NEAR, cos_angles
-from consilience.potentials.beads.energy import BeadEnergy
 from consilience.potentials.beads.model import BeadModel, NetworkShape, checked_shape
 from consilience.potentials.beads.prior import WEAKEST, Prior, empty_prior, walls
 from consilience.potentials.beads.prior_basis import BOND, HARD, SIGMA, SOFT
@@ -31,7 +29,6 @@ from consilience.potentials.beads.prior_normal import Normal, normal
 from consilience.potentials.beads.training import BeadSchedule, train_network
 
 EXTREME = 5e-4  # share of the angles that may lie beyond the walls
-STRIDE = 256  # frames in one call
 
 
 @dataclass(frozen=True)
@@ -209,65 +206,3 @@ def _left(
         moved = beads.positions + noise * rng.normal(size=beads.positions.shape)
         sample = replace(sample, positions=moved)
     return sample
-
-
-def forces_of(energy: BeadEnergy, positions: np.ndarray) -> np.ndarray:
-    """Forces (f, n, 3), eV/Å, of frames (f, n, 3)."""
-    return _many(energy, positions)[1]
-
-
-def energies_of(energy: BeadEnergy, positions: np.ndarray) -> np.ndarray:
-    """Energies (f,), eV, of frames (f, n, 3)."""
-    return _many(energy, positions)[0]
-
-
-def _many(energy: BeadEnergy, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    count = len(positions)
-    pairs = all_pairs(positions.shape[1])
-    step = min(STRIDE, max(count, 1))
-    value, forces = [], []
-    for start in range(0, count, step):
-        chosen = np.minimum(np.arange(start, start + step), count - 1)
-        e, f = _batch(energy, np.asarray(positions[chosen], float), pairs)
-        value.append(np.asarray(e)[: count - start])
-        forces.append(np.asarray(f)[: count - start])
-    return np.concatenate(value), np.concatenate(forces)
-
-
-@eqx.filter_jit
-def _batch(energy: BeadEnergy, x: Any, neighbours: Neighbours):
-    return jax.lax.map(lambda one: forces_from(energy)(one, neighbours), x)
-
-
-def squared(model: BeadModel, proteins: Sequence[Beads]) -> dict[str, dict[float, tuple[float, float, int]]]:
-    """{protein: {temperature: (squared error, squared forces, components)}}, eV²/Å², of the mean of the members."""
-    out: dict[str, dict[float, tuple[float, float, int]]] = {}
-    for b in proteins:
-        assert b.forces is not None
-        found = mean_forces(model, b)
-        for t in np.unique(b.temperature):
-            rows = b.temperature == t
-            e = float(((found[rows] - b.forces[rows]) ** 2).sum())
-            f = float((b.forces[rows] ** 2).sum())
-            old = out.setdefault(b.name, {}).get(float(t), (0.0, 0.0, 0))
-            out[b.name][float(t)] = (old[0] + e, old[1] + f, old[2] + 3 * b.forces[rows, :, 0].size)
-    return out
-
-
-def mean_forces(model: BeadModel, beads: Beads) -> np.ndarray:
-    """Forces (f, n, 3), eV/Å, of the mean of the members on a protein's frames, each at its temperature."""
-    return np.mean(member_forces(model, beads), 0)
-
-
-def member_forces(model: BeadModel, beads: Beads) -> np.ndarray:
-    """Forces (members, f, n, 3), eV/Å."""
-    chains = chains_of_beads(beads)
-    members = max(len(model.networks), 1)
-    out = np.zeros((members, *beads.positions.shape))
-    heats = np.unique(beads.temperature) if model.shape is not None and model.shape.temperature else [300.0]
-    for t in heats:
-        rows = beads.temperature == t if len(heats) > 1 else np.ones(len(beads), bool)
-        for i in range(members):
-            energy = model.energy(chains, member=i, temperature=float(t))
-            out[i, rows] = forces_of(energy, beads.positions[rows])
-    return out

@@ -8,7 +8,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 
@@ -20,15 +19,16 @@ from consilience.jobs.common.output import OutputFolder
 from consilience.jobs.common.runtime import prepare_jax
 from consilience.jobs.train.leading import in_folder
 from consilience.jobs.train.result import TrainResult
-from consilience.jobs.train_beads.fit import Fitted, fit_bead_prior, fit_beads, squared
+from consilience.jobs.train_beads.ablation import ablation
+from consilience.jobs.train_beads.fit import Fitted, fit_beads
 from consilience.jobs.train_beads.recipe import BeadRecipe, bead_recipe, with_recipe
+from consilience.jobs.train_beads.scores import by_protein, table_of
 from consilience.jobs.train_beads.sets import BeadSets, chains_of_beads, load_bead_sets
-from consilience.jobs.train_beads.stability import trial
+from consilience.jobs.train_beads.stability import TRIAL_STEPS, trial
 from consilience.potentials.beads.model import BeadModel, save_beads
 from consilience.units import KCAL_MOL
 
 TOLERANCE = 1e-6  # of the gradients of the loss
-TRIAL_STEPS = 10_000
 SPOKEN = 20.0  # seconds between two lines of progress
 
 
@@ -85,7 +85,7 @@ def _train(sets: BeadSets, options: TrainOptions, recipe: BeadRecipe, folder: Ou
         "model": options.model,
         "data": _described(sets),
         "table": table,
-        "proteins": {k: _by_protein(model, v) for k, v in sets.by_name.items()},
+        "proteins": {k: by_protein(model, v) for k, v in sets.by_name.items()},
         "n_parameters": parameters_of(model),
         "epochs": fitted.epochs,
         "ms_per_step": None,
@@ -98,7 +98,7 @@ def _train(sets: BeadSets, options: TrainOptions, recipe: BeadRecipe, folder: Ou
             "explained": fitted.prior.explained,
             "populations": fitted.prior.populations,
         },
-        "ablation": _ablation(sets, options, recipe, model, folder) if options.ablation else None,
+        "ablation": ablation(sets, options, recipe, model, folder) if options.ablation else None,
         "card": card,
         "checks": [c.as_dict() for c in checks],
         "gradients": gradients,
@@ -148,35 +148,6 @@ class _Progress:
         steer = record["scores"].get("rms_forces")
         words = "" if steer is None else f"; r.m.s. of what is left {steer / KCAL_MOL:.4f} kcal/mol/Å on steer frames"
         self.folder.log(f"{label}epoch {record['stage'] + 1}: loss {record['value_after']:.5g}{words}")
-
-
-def table_of(model: BeadModel, sets: BeadSets) -> dict[str, dict[str, float]]:
-    """Force error and explained variance of each set."""
-    return {name: row_of(squared(model, proteins)) for name, proteins in sets.by_name.items()}
-
-
-def row_of(found: dict[str, dict[float, tuple[float, float, int]]]) -> dict[str, float]:
-    """One row from squared errors by protein and temperature; per temperature where there are several."""
-    parts = [(t, v) for by_heat in found.values() for t, v in by_heat.items()]
-    row = _row([v for _, v in parts])
-    heats = sorted({t for t, _ in parts})
-    if len(heats) > 1:
-        for t in heats:
-            own = _row([v for u, v in parts if u == t])
-            row |= {f"{k}_{t:g}K": v for k, v in own.items()}
-    return row
-
-
-def _row(parts: list[tuple[float, float, int]]) -> dict[str, float]:
-    error, total, count = (float(sum(p[k] for p in parts)) for k in range(3))
-    return {
-        "force_rmse_kcal_A": float(np.sqrt(error / count)) / KCAL_MOL,
-        "explained_variance": 1.0 - error / max(total, 1e-30),
-    }
-
-
-def _by_protein(model: BeadModel, proteins: Sequence[Beads]) -> dict[str, dict[str, float]]:
-    return {name: row_of({name: by_heat}) for name, by_heat in squared(model, proteins).items()}
 
 
 def _floor(sets: BeadSets) -> float | None:
@@ -269,50 +240,6 @@ def _gradients(fitted: Fitted, sets: BeadSets, recipe: BeadRecipe) -> dict[str, 
         found = check_gradients(term, Model.of(net=Block(jax.tree.map(np.asarray, weights))), packs, directions=2)
         pairs += [g.as_dict() for g in found]
     return {"max_rel_error": max(p["rel_error"] for p in pairs), "pairs": pairs}
-
-
-def _ablation(
-    sets: BeadSets, options: TrainOptions, recipe: BeadRecipe, model: BeadModel, folder: OutputFolder
-) -> dict[str, Any]:
-    """Prior, network, hybrid, and the prior without its excluded volume: scores, and dynamics of each."""
-    from consilience.potentials.beads.laws import without_volume
-
-    first = max(sets.work, key=lambda b: len(b.residues))
-    chains = chains_of_beads(first)
-    how = {"steps": TRIAL_STEPS, **recipe.trial}
-    rows: dict[str, Any] = {}
-    models = {options.model: model}
-    for kind in ("prior", "allegro", "hybrid"):
-        if kind not in models:
-            folder.log(f"ablation: {kind}")
-            if kind == "prior" and model.prior is not None and not recipe.prior_trains:
-                models[kind] = BeadModel(model.prior)
-            elif kind == "prior":
-                models[kind] = BeadModel(fit_bead_prior(sets, recipe).prior)
-            else:
-                models[kind] = fit_beads(kind, sets, recipe, precision=options.precision, seed=folder.run.seed).model
-        one = models[kind]
-        rows[kind] = {
-            **{k: row for k, row in table_of(one, sets).items() if k != "train"},
-            "dynamics": trial(one.energy(chains), first.positions[0], first.masses, **how),
-        }
-    prior = models["prior"].prior
-    assert prior is not None
-    weak = without_volume(prior, chains)
-    folder.log("ablation: without excluded volume")
-    rows["without excluded volume"] = {
-        **{k: row_of(squared(_weakened(models["prior"]), v)) for k, v in sets.by_name.items() if k != "train"},
-        "dynamics": trial(weak, first.positions[0], first.masses, **how),
-    }
-    return rows
-
-
-def _weakened(model: BeadModel) -> BeadModel:
-    from consilience.potentials.beads.laws import WEAK
-
-    assert model.prior is not None
-    prior = eqx.tree_at(lambda p: p.excluded_volume, model.prior, WEAK * np.asarray(model.prior.excluded_volume))
-    return BeadModel(prior)
 
 
 def _prior_history(fitted: Fitted) -> list[dict[str, Any]]:

@@ -8,11 +8,9 @@ import numpy as np
 
 from consilience.potentials.beads.energy import BeadEnergy
 
-CLOSEST, LONGEST, SPREAD = (
-    3.0,
-    0.5,
-    0.15,
-)  # Å: between beads that are not bonded; bonds off their mean; and their r.m.s.
+CLOSEST = 3.0  # Å, between beads that are not bonded
+LONGEST, SPREAD = 0.5, 0.15  # Å, bonds off their mean, and their r.m.s.
+TRIAL_STEPS = 10_000  # of the trial of a trained model
 
 
 def trial(
