@@ -19,8 +19,7 @@ Target = Literal["ml", "ls", "mli"]
 
 
 class Observed(NamedTuple):
-    """Work observations: `value` (m,) amplitudes, or intensities for the target "mli", `sigma` (m,), `centric` (m,)
-    bool, and
+    """Work observations: `value` (m,) amplitudes, or intensities for the target "mli"; `sigma` (m,); `centric` (m,);
     `counts` (m,) 1 where the reflection is fitted, 0 where it is held back (steer)."""
 
     value: np.ndarray
