@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from consilience.coarse.read import read_beads
 from consilience.examples import example_path
 from consilience.files import read_bytes
 from consilience.jobs.coarsen.job import coarsen
@@ -17,6 +19,7 @@ from consilience.jobs.evaluate.job import evaluate
 from consilience.jobs.simulate.job import simulate
 from consilience.jobs.train.job import train
 from consilience.md.trajectory_read import parse_dcd
+from consilience.model import load_model
 from consilience.units import KCAL_MOL
 
 FREE = 3  # the trajectory that nothing is fitted to
@@ -35,48 +38,44 @@ class BeadTour:
     plots: tuple[Any, ...]
 
 
-def bead_tour(inside: RunOptions, place: Path) -> BeadTour:
+def run_beads(place: Path, inside: RunOptions) -> None:
     """Coarsen, train a hybrid, evaluate it on mean forces, and simulate: in folders of `place`."""
-    from consilience.coarse.meanforce import read_mean_forces
-
     trajectory, topology = example_path("beads/trajectory.npz"), example_path("beads/topology.pdb")
-    truth = read_mean_forces(example_path("beads/mean_forces.npz"))
     made = coarsen([f"{trajectory}:{topology}"], run=replace(inside, output=place / "coarsen"))
-    beads = place / "coarsen" / "beads.npz"
-    name = made.proteins[0].name
-    options = TrainOptions(model="hybrid", settings=RECIPE, epochs=EPOCHS, valid="0.1", free=f"{name}:{FREE}")
-    trained = train([beads], options=options, run=replace(inside, output=place / "train-beads"))
+    options = TrainOptions(
+        model="hybrid", settings=RECIPE, epochs=EPOCHS, valid="0.1", free=f"{made.proteins[0].name}:{FREE}"
+    )
+    train([place / "coarsen" / "beads.npz"], options=options, run=replace(inside, output=place / "train-beads"))
     model = place / "train-beads" / "model"
-    scored = evaluate(model, [example_path("beads/mean_forces.npz")], run=replace(inside, output=place / "evaluate"))
-    found = next(iter(scored.summary["mean_force"].values()))
+    evaluate(model, [example_path("beads/mean_forces.npz")], run=replace(inside, output=place / "evaluate"))
     moves = SimulateOptions(ensemble="nvt", dt=5.0, steps=20_000, every=20)
-    ran = simulate([model, topology], options=moves, run=replace(inside, output=place / "simulate-beads")).summary
-    dcd = place / "simulate-beads" / "trajectory.dcd"
-    frames = parse_dcd(read_bytes(dcd), str(dcd)).positions
-    return _told(made.summary, trained, found, truth, made.proteins[0], ran, frames)
+    simulate([model, topology], options=moves, run=replace(inside, output=place / "simulate-beads"))
 
 
-def _told(
-    coarse: dict[str, Any],
-    trained: Any,
-    found: dict[str, Any],
-    truth: Any,
-    beads: Any,
-    ran: dict[str, Any],
-    frames: np.ndarray,
-) -> BeadTour:
+def bead_tour(place: Path) -> BeadTour:
+    """What the folders of `run_beads` hold, beside the truth."""
+    from consilience.coarse.meanforce import read_mean_forces
     from consilience.jobs.train_beads.report import local_plots
     from consilience.jobs.train_beads.scores import row_of, squared
     from consilience.potentials.beads.model import BeadModel
 
+    truth = read_mean_forces(example_path("beads/mean_forces.npz"))
+    coarse, trained, scored, ran = (
+        json.loads((place / job / "summary.json").read_text())
+        for job in ("coarsen", "train-beads", "evaluate", "simulate-beads")
+    )
+    beads = read_beads(place / "coarsen" / "beads.npz")[0][0]
+    dcd = place / "simulate-beads" / "trajectory.dcd"
+    frames = parse_dcd(read_bytes(dcd), str(dcd)).positions
     free = beads.select(beads.trajectory == FREE)
-    alone = BeadModel(trained.model.prior)
+    assert free.forces is not None and truth.noise_rms is not None
+    alone = BeadModel(load_model(place / "train-beads" / "model").bundle.prior)
     prior = row_of(squared(alone, [free]))
-    hybrid = trained.summary["table"]["free"]
+    hybrid, found = trained["table"]["free"], next(iter(scored["mean_force"].values()))
     noise, floor = truth.noise_rms / KCAL_MOL, coarse["noise_floor_kcal_A"]
     square = float(np.mean(free.forces**2)) / KCAL_MOL**2
     limit = 1.0 - noise**2 / square
-    failed = sum(not c["passed"] for c in trained.summary["checks"])
+    failed = sum(not c["passed"] for c in trained["checks"])
     share = hybrid["explained_variance"]
     error, before, size = found["rmse_kcal_A"], found["prior_rmse_kcal_A"], found["rms_mean_force_kcal_A"]
     rows = (

@@ -20,6 +20,7 @@ from consilience.jobs.relaxation.job import relaxation
 from consilience.jobs.simulate.job import simulate
 from consilience.jobs.spectrum.job import spectrum
 from consilience.jobs.tour.beads import BeadTour, bead_tour
+from consilience.jobs.tour.beside import beads_beside
 from consilience.jobs.train.job import train
 from consilience.structure.read import read_structure
 
@@ -46,17 +47,22 @@ def tour(*, run: RunOptions | None = None) -> TourResult:
     """Run all jobs on the built-in examples and compare with the truth. Raises what the jobs raise."""
     run = run or RunOptions()
     folder = open_folder("tour", "examples", run)
-    with interruptible(folder):
+    inside = replace(run, overwrite=True, resume=False, json=False)
+    with interruptible(folder), beads_beside(folder.path, inside) as wait_for_beads:
         folder.log("refinement of a simulated crystal")
-        inside = replace(run, output=folder.path / "refine", overwrite=True, resume=False, json=False)
         start, data = example_path("crystal/start.pdb"), example_path("crystal/data.mtz")
-        done = refine([start, data], options=RefineOptions(adp="iso"), run=inside)
+        done = refine(
+            [start, data], options=RefineOptions(adp="iso"), run=replace(inside, output=folder.path / "refine")
+        )
         results = _crystal(done.refined, done.summary)
         _tell(folder, results)
         folder.log("dynamics from simulated relaxation data of the same protein")
-        inside = replace(inside, output=folder.path / "relaxation")
         rates, model = example_path("relaxation/rates.csv"), example_path("crystal/true.pdb")
-        moved = relaxation([rates, model], options=RelaxationOptions(diffusion="axial", models="m1..m5"), run=inside)
+        moved = relaxation(
+            [rates, model],
+            options=RelaxationOptions(diffusion="axial", models="m1..m5"),
+            run=replace(inside, output=folder.path / "relaxation"),
+        )
         dynamics = _relaxation(moved.analysis)
         _tell(folder, dynamics)
         results += dynamics
@@ -65,7 +71,8 @@ def tour(*, run: RunOptions | None = None) -> TourResult:
         _tell(folder, molecule)
         results += molecule
         folder.log("a force field of beads from dynamics of a peptide, coarse-grained")
-        beads = bead_tour(inside, folder.path)
+        wait_for_beads()
+        beads = bead_tour(folder.path)
         chain = [_row(*row) for row in beads.rows]
         _tell(folder, chain)
         results += chain
