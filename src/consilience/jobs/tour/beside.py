@@ -67,7 +67,8 @@ def _main(given: str) -> int:
     said = json.loads(given)
 
     def say(line: object) -> None:
-        print(line, flush=True)
+        sys.stdout.write(f"{line}\n")  # the tour listens
+        sys.stdout.flush()
 
     run = RunOptions(seed=said["seed"], overwrite=True, command=tuple(said["command"]), say=say,
                      warn=lambda finding: say(f"warning: {finding}"))  # fmt: skip
