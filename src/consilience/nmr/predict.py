@@ -13,6 +13,7 @@ from consilience.core.errors import InputError
 from consilience.nmr.constants import CSA, Constants, constants_named, frequencies
 from consilience.nmr.rates import rates
 from consilience.nmr.spectral import spectral_densities
+from consilience.precision import full_products
 
 
 def predict_rates(
@@ -59,6 +60,7 @@ def _precision_of(arguments: tuple) -> AbstractContextManager:
     return jax.enable_x64(True) if doubles else nullcontext()
 
 
+@full_products
 def _predict(nh, diffusion, fields, s2, te, s2f, tf, rex, csa, csa_axis, r, chosen: Constants) -> dict[str, Any]:
     nh, diffusion, fields = jnp.asarray(nh), jnp.asarray(diffusion), jnp.atleast_1d(jnp.asarray(fields))
     for name, array, expected in (("nh", nh, "(n, 3)"), ("diffusion", diffusion, "(3, 3)"), ("fields", fields, "(f,)")):

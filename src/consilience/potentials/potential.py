@@ -12,6 +12,7 @@ from consilience.potentials.electrostatics import Coulomb, corrected_charges
 from consilience.potentials.graph import Graph
 from consilience.potentials.layers import species_index
 from consilience.potentials.repulsion import ZBL
+from consilience.precision import full_products
 
 
 class Prediction(eqx.Module):
@@ -51,6 +52,7 @@ class Potential(eqx.Module):
     def cutoff(self) -> float:
         return self.network.cutoff
 
+    @full_products
     def energies(self, positions, graph: Graph) -> tuple[dict[str, Any], Prediction]:
         """Energy of each part by name, (m,) eV, and the prediction with their sum."""
         wide = jnp.promote_types(positions.dtype, jnp.float32)

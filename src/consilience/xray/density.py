@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from consilience.precision import full_products
+
 EXPONENT_MAX = 40.0
 CHUNK = 64  # atoms per vectorised step: a chunk of boxes stays in the second-level cache
 
@@ -47,6 +49,7 @@ class Gaussians(NamedTuple):
     amplitude: jax.Array
 
 
+@full_products
 def box_density(
     atoms: Gaussians, half: tuple[int, int, int], coupled: tuple[bool, bool, bool], as_dot: bool = False
 ) -> jax.Array:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import erfc
 
+from consilience.precision import full_products
 from consilience.xray.density import CHUNK, Boxes, Gaussians, splat
 
 EIGHT_PI2 = 8.0 * float(np.pi**2)
@@ -120,6 +121,7 @@ class StructureFactors(eqx.Module):
     def shape(self) -> tuple[int, int, int]:
         return self.iso.boxes.shape
 
+    @full_products
     def density(self, xyz: jax.Array, b: jax.Array, occ: jax.Array, u: jax.Array | None = None) -> jax.Array:
         """Blurred density of one asymmetric unit in P1, e/Å^3, on the grid of the plan."""
         grid = xyz @ self.frac.T * np.array(self.shape)

@@ -1,4 +1,4 @@
-"""Prepare JAX for a job of the command line: float64, the XLA guard, kept memory, the compilation cache."""
+"""Prepare JAX for a job of the command line: float64, full float32, the XLA guard, kept memory, cached programs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def prepare_jax() -> None:
-    """Float64, the XLA guard, kept memory, the run's other processes, and the compilation cache in a private folder."""
+    """Float64, products of float32 in full, the XLA guard, kept memory, other processes, cached programs (private)."""
     from consilience._xla import guard
     from consilience.jobs.common.memory import keep_freed_memory
 
@@ -17,8 +17,10 @@ def prepare_jax() -> None:
     import jax
 
     from consilience.core.parallel import join_processes
+    from consilience.precision import FULL
 
     jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_default_matmul_precision", FULL)
     join_processes()
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

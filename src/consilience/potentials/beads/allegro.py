@@ -18,6 +18,7 @@ from consilience.potentials.beads.pair_packing import Packing, packing
 from consilience.potentials.harmonics import clebsch_gordan, part, spherical_harmonics
 from consilience.potentials.layers import MLP, Dense, dense, mlp
 from consilience.potentials.radial import bessel, envelope
+from consilience.precision import full_products
 from consilience.residues import RESIDUES
 
 TYPES = len(RESIDUES)
@@ -109,6 +110,7 @@ class Allegro(eqx.Module):
         """
         return jnp.sum(self.pair_energies(vectors, types_i, types_j, separation, mask, room), 1)
 
+    @full_products
     def pair_energies(self, vectors, types_i, types_j, separation, mask, room: int | None = None):
         """(m, K) eV, zero where masked; the sum of those of a pair of types says whether it attracts."""
         wide = jnp.promote_types(vectors.dtype, jnp.float32)
