@@ -7,6 +7,7 @@ import numpy as np
 from consilience.core.errors import Finding, clean
 from consilience.frames.evidence import Evidence
 from consilience.frames.frames import Frames
+from consilience.frames.quality_electrostatics import electrostatics
 from consilience.frames.quality_energies import energies, forces, misfits
 from consilience.frames.quality_geometry import cells, contacts, duplicates
 from consilience.frames.raw import Raw, at, several
@@ -36,7 +37,7 @@ def inspect_raw(raw: Raw) -> list[Finding]:
 
 @np.errstate(all="ignore")
 def inspect_frames(frames: Frames, raw: Raw, evidence: Evidence) -> list[Finding]:
-    """All findings on frames of one file in our units, electrostatics aside."""
+    """All findings on frames of one file in our units."""
     out = [*_labels(frames, raw), *cells(frames, raw)]
     sound = np.asarray((np.isfinite(frames.positions) & (np.abs(frames.positions) < 1e6)).all((1, 2)))
     close, overlapping = contacts(frames, raw, sound)
@@ -46,6 +47,7 @@ def inspect_frames(frames: Frames, raw: Raw, evidence: Evidence) -> list[Finding
     out += energies(frames, raw, sound)
     out += forces(frames, raw, sound)
     out += misfits(frames, raw, evidence, sound)
+    out += electrostatics(frames)
     return out
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from consilience.core.errors import Finding, InputError, raise_errors
 from consilience.files import decode, read_bytes
 from consilience.frames.detect import decide
-from consilience.frames.electrostatics import electrostatic_units, inspect_electrostatics
+from consilience.frames.electrostatic_units import electrostatic_units
 from consilience.frames.extxyz import read_extxyz
 from consilience.frames.frames import Frames, join
 from consilience.frames.keys import GROUPS, check_override, choose
@@ -101,7 +101,6 @@ def standardise(raw: Raw, keys: Mapping[str, str], units: Mapping[str, str]) -> 
     unread = [q for q in ("energy", "forces") if any(f.what.startswith(f"the {q} cannot") for f in notes)]
     more = inspect_frames(frames, raw, decision.evidence)
     findings += [f for f in more if not any(f.what.startswith(f"no {q} ") for q in unread)]
-    findings += inspect_electrostatics(frames)
     return replace(frames, findings=tuple(dict.fromkeys(findings)))
 
 

@@ -96,9 +96,8 @@ def symmetry_errors(potential: Potential, molecule: Molecule, seed: int = 2) -> 
     rotation = _rotation(rng)
     mirror = rotation @ np.diag([1.0, 1.0, -1.0])
 
-    points = x[rng.integers(n, size=8)] + 3.0 * rng.standard_normal(
-        (8, 3)
-    )  # sites may change places, not their potential
+    # sites may change places, not their potential
+    points = x[rng.integers(n, size=8)] + 3.0 * rng.standard_normal((8, 3))
     v0 = np.asarray(_potential(points, p0))
 
     def moved(matrix: np.ndarray, shift: np.ndarray) -> float:

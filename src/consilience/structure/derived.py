@@ -7,132 +7,21 @@ coordinates stay flat; chiral signs come from the coordinates at atoms marked R 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 
 import gemmi
 import numpy as np
 
 from consilience.structure.ccd import IdealComponent
+from consilience.structure.component_graph import UNSATURATED, ComponentGraph, deprotonated
 
 BOND_ESD, ANGLE_ESD, PLANE_ESD = 0.02, 3.0, 0.02
 FLAT = 0.05  # Å: largest distance of an atom from a plane that still holds it
 # distance to the electron cloud of hydrogen, Å, by parent element and planarity (Sheldrick (2015) Acta Cryst. C71, 3-8)
 ELECTRON_H = {("C", False): 0.99, ("C", True): 0.95, ("N", False): 0.91, ("N", True): 0.88, ("O", False): 0.84}
-# terminal oxygens of an anion, Å, by central element and their number (Engh & Huber (2001) Int. Tables F, ch. 18.3;
-# Gelbin et al. (1996) J. Am. Chem. Soc. 118, 519; Allen et al. (1987) J. Chem. Soc. Perkin Trans. 2, S1)
-ANION_O = {("C", 2): 1.25, ("P", 2): 1.485, ("P", 3): 1.51, ("P", 4): 1.532, ("S", 3): 1.45, ("S", 4): 1.472}
-UNSATURATED = ("double", "aromatic", "deloc")
 
 
-def deprotonated(comp: IdealComponent) -> IdealComponent:
-    """The component with its oxyacid groups as anions: acid hydrogens removed, bonds of the oxygens "deloc"."""
-    near: list[list[int]] = [[] for _ in comp.ids]
-    for i, j in comp.bonds.tolist():
-        near[i].append(j)
-        near[j].append(i)
-    h = [e == "H" for e in comp.elements]
-    drop: set[int] = set()
-    deloc: set[frozenset[int]] = set()
-    for i, element in enumerate(comp.elements):
-        ends = [j for j in near[i] if comp.elements[j] == "O" and sum(not h[k] for k in near[j]) == 1]
-        bare = [j for j in ends if len(near[j]) == 1]
-        if bare and (element, len(ends)) in ANION_O:
-            drop |= {k for j in ends for k in near[j] if h[k]}
-            deloc |= {frozenset((i, j)) for j in ends}
-    keep = [i for i in range(len(comp.ids)) if i not in drop]
-    number = {old: new for new, old in enumerate(keep)}
-    bonds = [
-        (number[i], number[j], "deloc" if frozenset((i, j)) in deloc else order)
-        for (i, j), order in zip(comp.bonds.tolist(), comp.orders, strict=True)
-        if i in number and j in number
-    ]
-    lost = {j for k in drop for j in near[k]}
-    return replace(
-        comp,
-        ids=tuple(comp.ids[i] for i in keep),
-        elements=tuple(comp.elements[i] for i in keep),
-        charges=tuple(-1 if i in lost else comp.charges[i] for i in keep),
-        stereo=tuple(comp.stereo[i] for i in keep),
-        xyz=comp.xyz[keep],
-        bonds=np.array([b[:2] for b in bonds], int).reshape(-1, 2),
-        orders=tuple(b[2] for b in bonds),
-    )
-
-
-class _Graph:
-    """Neighbours, bond orders and planarity of the atoms of one component."""
-
-    def __init__(self, comp: IdealComponent):
-        self.comp = comp
-        n = len(comp.ids)
-        self.order: dict[tuple[int, int], str] = {}
-        self.near: list[list[int]] = [[] for _ in range(n)]
-        for (i, j), order in zip(comp.bonds.tolist(), comp.orders, strict=True):
-            metal = any(gemmi.Element(comp.elements[k]).is_metal for k in (i, j))
-            self.order[i, j] = self.order[j, i] = "metal" if metal else order
-            self.near[i].append(j)
-            self.near[j].append(i)
-        self.hydrogen = [e == "H" for e in comp.elements]
-        self.heavy = [[j for j in near if not self.hydrogen[j]] for near in self.near]
-        self.n_h = [len(a) - len(b) for a, b in zip(self.near, self.heavy, strict=True)]
-        self.flat = [self._is_flat(i) for i in range(n)]
-
-    def angle(self, a: int, centre: int, b: int) -> float:
-        u, v = (self.comp.xyz[k] - self.comp.xyz[centre] for k in (a, b))
-        return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(u, v)), u @ v)))
-
-    def anion(self, i: int) -> list[int]:
-        """Terminal oxygens of an oxyacid anion with centre i, else nothing."""
-        ends = [j for j in self.near[i] if self.order[i, j] == "deloc" and self.comp.elements[j] == "O"]
-        return ends if len(ends) > 1 and all(len(self.near[j]) == 1 for j in ends) else []
-
-    def ideal_length(self, i: int, j: int) -> float:
-        """Å, from the coordinates, except for the terminal oxygens of anions."""
-        for a, b in ((i, j), (j, i)):
-            ends = self.anion(a)
-            if b in ends:
-                return ANION_O.get((self.comp.elements[a], len(ends)), self.length(i, j))
-        return self.length(i, j)
-
-    def ideal_angle(self, a: int, centre: int, b: int) -> float:
-        """Degrees, from the coordinates; averaged over the equivalent oxygens of an anion."""
-        ends = self.anion(centre)
-        if a in ends and b in ends:
-            return float(np.mean([self.angle(x, centre, y) for x, y in combinations(ends, 2)]))
-        if a in ends or b in ends:
-            other = b if a in ends else a
-            return float(np.mean([self.angle(x, centre, other) for x in ends]))
-        return self.angle(a, centre, b)
-
-    def length(self, i: int, j: int) -> float:
-        return float(np.linalg.norm(self.comp.xyz[i] - self.comp.xyz[j]))
-
-    def _is_flat(self, i: int) -> bool:
-        orders = [self.order[i, j] for j in self.near[i]]
-        if self.comp.elements[i] == "C":
-            return any(o in UNSATURATED for o in orders)
-        if self.comp.elements[i] in ("N", "B"):
-            total = sum(self.angle(a, i, b) for a, b in combinations(self.near[i], 2))
-            return any(o in UNSATURATED for o in orders) or (len(orders) == 3 and total > 352.0)
-        return False
-
-    def linear(self, i: int) -> bool:
-        return len(self.near[i]) == 2 and self.angle(self.near[i][0], i, self.near[i][1]) > 165.0
-
-    def in_ring(self, i: int, j: int) -> bool:
-        seen, front = {i}, [k for k in self.near[i] if k != j]
-        while front:
-            k = front.pop()
-            if k == j:
-                return True
-            if k not in seen:
-                seen.add(k)
-                front += self.near[k]
-        return False
-
-
-def energy_type(g: _Graph, i: int) -> str:
+def energy_type(g: ComponentGraph, i: int) -> str:
     """Energy type of an atom by element, planarity and number of hydrogens (names of ener_lib.cif)."""
     element, h, degree = g.comp.elements[i], g.n_h[i], len(g.near[i])
     aromatic = any(g.order[i, j] == "aromatic" for j in g.near[i])
@@ -181,7 +70,7 @@ def group(comp: IdealComponent) -> str:
     return "NON-POLYMER"
 
 
-def planes(g: _Graph) -> list[list[int]]:
+def planes(g: ComponentGraph) -> list[list[int]]:
     """Maximal flat groups of at least four atoms around double, aromatic and amide bonds."""
     cores = [
         (i, j)
@@ -206,24 +95,24 @@ def planes(g: _Graph) -> list[list[int]]:
     return [sorted(members, key=lambda k: (g.hydrogen[k], k)) for members in groups]
 
 
-def _is_amide(g: _Graph, i: int, j: int) -> bool:
+def _is_amide(g: ComponentGraph, i: int, j: int) -> bool:
     return {"C", "N"} == {g.comp.elements[i], g.comp.elements[j]} or {"N"} == {g.comp.elements[i], g.comp.elements[j]}
 
 
-def _joined(g: _Graph, shared: list[int]) -> bool:
+def _joined(g: ComponentGraph, shared: list[int]) -> bool:
     return any(
         g.order.get((i, j)) in UNSATURATED or ((i, j) in g.order and _is_amide(g, i, j))
         for i, j in combinations(shared, 2)
     )
 
 
-def _is_plane(g: _Graph, members: set[int]) -> bool:
+def _is_plane(g: ComponentGraph, members: set[int]) -> bool:
     x = g.comp.xyz[sorted(members)]
     x = x - x.mean(0)
     return bool(np.abs(x @ np.linalg.svd(x)[2][2]).max() < FLAT)
 
 
-def torsions(g: _Graph) -> list[tuple[tuple[int, int, int, int], float, float, int]]:
+def torsions(g: ComponentGraph) -> list[tuple[tuple[int, int, int, int], float, float, int]]:
     """One torsion per rotatable bond: atoms, value and esd (degrees), period."""
     out = []
     for i, j in g.comp.bonds.tolist():
@@ -243,7 +132,7 @@ def torsions(g: _Graph) -> list[tuple[tuple[int, int, int, int], float, float, i
     return out
 
 
-def chirs(g: _Graph) -> list[tuple[tuple[int, int, int, int], str]]:
+def chirs(g: ComponentGraph) -> list[tuple[tuple[int, int, int, int], str]]:
     """Centre, three neighbours and sign of every atom marked R or S."""
     out = []
     for i, mark in enumerate(g.comp.stereo):
@@ -261,7 +150,7 @@ def chirs(g: _Graph) -> list[tuple[tuple[int, int, int, int], str]]:
 def restraints_block(comp: IdealComponent) -> gemmi.cif.Block:
     """A dictionary block, as gemmi.MonLib reads it, with restraints derived from the coordinates of `comp`."""
     comp = deprotonated(comp)
-    g = _Graph(comp)
+    g = ComponentGraph(comp)
     block = gemmi.cif.Block(f"comp_{comp.name}")
     block.set_pair("_chem_comp.id", gemmi.cif.quote(comp.name))
     block.set_pair("_chem_comp.group", gemmi.cif.quote(group(comp)))
