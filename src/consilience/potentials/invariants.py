@@ -96,8 +96,10 @@ def symmetry_errors(potential: Potential, molecule: Molecule, seed: int = 2) -> 
     rotation = _rotation(rng)
     mirror = rotation @ np.diag([1.0, 1.0, -1.0])
 
-    # sites may change places, not their potential
-    points = x[rng.integers(n, size=8)] + 3.0 * rng.standard_normal((8, 3))
+    # sites may change places, not their potential; near a charge it would magnify the rounding of the charge's place
+    away = rng.standard_normal((8, 3))
+    reach = np.linalg.norm(x - x.mean(0), axis=1).max() + 2.0
+    points = x.mean(0) + reach * away / np.linalg.norm(away, axis=1, keepdims=True)
     v0 = np.asarray(_potential(points, p0))
 
     def moved(matrix: np.ndarray, shift: np.ndarray) -> float:
