@@ -11,7 +11,8 @@ import cases  # noqa: F401 - float64 first
 import numpy as np
 from synthetic import RELATIVE, Truth, simulate
 
-from consilience.nmr.constants import R_NH, constants_named
+from consilience.nmr.amide_constants import R_NH
+from consilience.nmr.constants import constants_named
 from consilience.nmr.data import Kind, RelaxationData
 from consilience.nmr.diffusion import isotropic
 from consilience.nmr.modelfree import PARAMETERS, starts

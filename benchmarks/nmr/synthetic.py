@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consilience.nmr.constants import CSA, R_NH
+from consilience.nmr.amide_constants import CSA, R_NH
 from consilience.nmr.data import Column, Kind, RelaxationData, Residue
 from consilience.nmr.diffusion import isotropic
 from consilience.nmr.predict import predict_rates

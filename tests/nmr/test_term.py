@@ -13,9 +13,9 @@ from scipy.spatial.transform import Rotation
 
 from consilience.core.gradcheck import check_gradients
 from consilience.core.params import Block, Model, PositiveDefinite
+from consilience.nmr.amide_constants import CSA_ANGLE
 from consilience.nmr.amides import amide_atoms, amide_frames
 from consilience.nmr.blocks import Motion, matrix, six, tensor_block
-from consilience.nmr.constants import CSA_ANGLE
 from consilience.nmr.predict import predict_rates
 from consilience.nmr.term import Observed, Relaxation, jacobians
 from consilience.nmr.vectors import amide_vectors

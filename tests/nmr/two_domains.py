@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from consilience.nmr.amide_constants import CSA_ANGLE
 from consilience.nmr.amides import amide_atoms, amide_frames
-from consilience.nmr.constants import CSA_ANGLE
 from consilience.nmr.data import Column, RelaxationData, Residue
 from consilience.nmr.predict import predict_rates
 from consilience.structure.atoms import Structure

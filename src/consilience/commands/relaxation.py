@@ -11,6 +11,7 @@ import click
 from consilience.commands.common import finish, kinds, run, run_options
 from consilience.core.errors import InputError
 from consilience.jobs.common.options import RelaxationOptions, residue_numbers
+from consilience.nmr.amide_constants import CSA_ANGLE
 
 
 @click.command()
@@ -22,10 +23,12 @@ from consilience.jobs.common.options import RelaxationOptions, residue_numbers
 @click.option("--models", default="m0..m9", show_default=True, metavar="LIST", help="Model-free models, e.g. m1..m5.")
 @click.option("--select", type=click.Choice(["aicc", "aic", "bic"]), default="aic", show_default=True,
               help="Criterion that chooses a model.")  # fmt: skip
-@click.option("--csa", type=float, default=-172.0, show_default=True, metavar="PPM", help="15N CSA.")
+@click.option("--csa", type=float, default=RelaxationOptions.csa, show_default=True, metavar="PPM", help="15N CSA.")
 @click.option("--csa-angle", type=float, metavar="DEG",
-              help="Angle of the CSA axis to N-H (default: along it; 17 where eta is measured).")  # fmt: skip
-@click.option("--r-nh", type=float, default=1.02, show_default=True, metavar="Å", help="N-H distance.")
+              help=f"Angle of the CSA axis to N-H (default: along it; {CSA_ANGLE:g} with eta measured).")  # fmt: skip
+@click.option(
+    "--r-nh", type=float, default=RelaxationOptions.r_nh, show_default=True, metavar="Å", help="N-H distance."
+)
 @click.option("--constants", type=click.Choice(["codata2022", "relax"]), default="codata2022", show_default=True,
               help="Set of physical constants.")  # fmt: skip
 @click.option("--montecarlo", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",

@@ -13,7 +13,8 @@ from itertools import combinations
 import numpy as np
 
 from consilience.core.errors import Finding
-from consilience.nmr.constants import CSA, R_NH, Constants, frequencies
+from consilience.nmr.amide_constants import CSA, R_NH
+from consilience.nmr.constants import Constants, frequencies
 from consilience.nmr.data import RelaxationData
 
 TOLERANCE = 0.05  # of the median ratio: temperature or calibration, not noise

@@ -6,16 +6,18 @@ import math
 
 import numpy as np
 
-_GAMMA_RATIO = -9.8656  # gH / gN
-_DIPOLAR = 72114.7**2 / 4.0  # (mu0/(4 pi) hbar gH gN / r^3)^2 / 4 at r = 1.02 Å, rad^2/s^2
-_CSA = 172e-6
+from consilience.nmr.amide_constants import CSA, R_NH
+from consilience.nmr.constants import SETS
+
+_CONSTANTS = SETS["codata2022"]
+_DIPOLAR = (1e9 * _CONSTANTS.dipolar / R_NH**3) ** 2 / 4.0  # d^2 / 4, rad^2/s^2
 
 
 def _larmor(field: float) -> tuple[float, float, float]:
     """wH, wN (rad/s) and the CSA constant c^2 (rad^2/s^2) at a field in MHz of 1H (600 where it is none)."""
     h = 2e6 * math.pi * (field if 200.0 <= field <= 1300.0 else 600.0)
-    n = h / _GAMMA_RATIO
-    return h, n, (n * _CSA) ** 2 / 3.0
+    n = h * _CONSTANTS.ratio
+    return h, n, (n * 1e-6 * CSA) ** 2 / 3.0
 
 
 def noe_limit(field: float) -> float:
@@ -26,7 +28,7 @@ def noe_limit(field: float) -> float:
     h, n, c2 = _larmor(field)
     difference, total, single = 1.0 / (h - n) ** 2, 1.0 / (h + n) ** 2, 1.0 / n**2
     r1 = _DIPOLAR * (difference + 3.0 * single + 6.0 * total) + c2 * single
-    return 1.0 + _GAMMA_RATIO * _DIPOLAR * (6.0 * total - difference) / r1
+    return 1.0 + _DIPOLAR / _CONSTANTS.ratio * (6.0 * total - difference) / r1
 
 
 def rigid_rates(field: float, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

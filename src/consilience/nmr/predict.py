@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from consilience.core.errors import InputError
-from consilience.nmr.constants import CSA, Constants, constants_named, frequencies
+from consilience.nmr.amide_constants import CSA
+from consilience.nmr.constants import Constants, constants_named, frequencies
 from consilience.nmr.rates import rates
 from consilience.nmr.spectral import spectral_densities
 from consilience.precision import full_products

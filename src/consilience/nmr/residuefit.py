@@ -11,7 +11,8 @@ import numpy as np
 
 from consilience.core.bounded import Bounded, least_squares
 from consilience.core.compiled import light_jit
-from consilience.nmr.constants import R_NH, Constants, frequencies
+from consilience.nmr.amide_constants import R_NH
+from consilience.nmr.constants import Constants, frequencies
 from consilience.nmr.data import KINDS, RelaxationData
 from consilience.nmr.diffusion import components, modes
 from consilience.nmr.modelfree import PARAMETERS, Starts

@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from consilience.core.errors import Finding
-from consilience.nmr.constants import CSA, CSA_ANGLE, R_NH, constants_named
+from consilience.nmr.amide_constants import CSA, CSA_ANGLE, R_NH
+from consilience.nmr.constants import constants_named
 from consilience.nmr.data import RelaxationData
 from consilience.nmr.diffusion import correlation_time
 from consilience.nmr.modelfree import MODELS, PARAMETERS, Starts, starts

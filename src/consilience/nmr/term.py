@@ -17,9 +17,10 @@ import scipy.sparse as sp
 
 from consilience.core.params import Model
 from consilience.core.terms import Score
+from consilience.nmr.amide_constants import CSA, CSA_ANGLE, R_NH
 from consilience.nmr.amides import amide_frames
 from consilience.nmr.blocks import matrix
-from consilience.nmr.constants import CSA, CSA_ANGLE, R_NH, constants_named, frequencies
+from consilience.nmr.constants import constants_named, frequencies
 from consilience.nmr.data import KINDS, Column, RelaxationData
 from consilience.nmr.rates import rates
 from consilience.nmr.spectral import spectral_densities

@@ -216,7 +216,7 @@ def fit_tensor(
 
 def tau_from_ratio(r2_over_r1: float, omega: np.ndarray, experiment: Experiment, method: Method) -> float:
     """Correlation time (ns) at which a rigid isotropic rotor has this R2/R1 at the frequencies omega (5,)."""
-    from consilience.nmr.constants import CSA
+    from consilience.nmr.amide_constants import CSA
 
     tau = np.geomspace(0.3, 200.0, 4000)
     j = 0.4 * tau[:, None] / (1 + (omega * tau[:, None]) ** 2)

@@ -9,11 +9,11 @@ import gemmi
 import numpy as np
 
 from consilience.core.errors import Finding, Level
+from consilience.nmr.amide_constants import R_NH
 from consilience.nmr.data import Residue
 from consilience.nmr.lists import some
 from consilience.structure.atoms import Structure
 
-R_NH = 1.02  # Å, where a hydrogen is placed
 _H_NAMES = ("H", "HN", "D", "DN", "H1", "D1", "HT1", "1H")  # the last ones on N-termini only: not amide hydrogens
 _TERMINAL = {"H2", "H3", "HT2", "HT3", "2H", "3H", "D2", "D3"}
 _N_BOND = (0.8, 1.3)  # Å, what can be an N-H bond

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from consilience.core.errors import Finding, InputError, clean
+from consilience.nmr.amide_constants import CSA, R_NH
 
 
 def _silent(_: object) -> None:
@@ -104,9 +105,9 @@ class RelaxationOptions:
     tensor: Path | None = None  # held
     models: str = "m0..m9"
     select: Literal["aic", "aicc", "bic"] = "aic"
-    csa: float = -172.0  # ppm
+    csa: float = CSA  # ppm
     csa_angle: float | None = None  # degrees
-    r_nh: float = 1.02  # Å
+    r_nh: float = R_NH  # Å
     constants: Literal["codata2022", "relax"] = "codata2022"
     montecarlo: int = 0
     without: tuple[str, ...] = ()

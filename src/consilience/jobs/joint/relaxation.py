@@ -32,7 +32,6 @@ FLEXIBLE_NOE = 0.65
 NULLS = 25  # isotropic tensors that are tried
 CHANCE = 0.02  # with which rates may follow directions that are not theirs
 STEER = 0.2  # of the residues: they decide whether the data are used
-CSA_ANGLE = 17.0  # degrees
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def relaxation_evidence(rates: Rates, xyz: np.ndarray, options: RefineOptions, s
     bodies = Bodies(np.zeros(len(xyz), int), xyz.mean(axis=0)[None], ("all",))
     split = Split.of(stiff, np.zeros(len(stiff), int), seed, steer=STEER)
     kinds = tuple(k for k in KINDS if k in {c.kind for c in data.columns})
-    problem = Domains(xyz, bodies, rates.atoms, data, split, kinds, CSA_ANGLE)
+    problem = Domains(xyz, bodies, rates.atoms, data, split, kinds)
     tensor, shape, reason = _tensor(problem, options)
     return RelaxationEvidence(problem.without_outliers(xyz, tensor), tensor, shape, reason)
 

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 FEWEST_AMIDES = 8  # of a body that is to be oriented: three angles, and something held out
 FLEXIBLE_NOE = 0.65
 POOR = 5.0  # chi2 per datum
-CSA_ANGLE = 17.0  # degrees
 TOLERANCE = 1e-6  # of a gradient check
 ETA = ("etaxy", "etaz")
 NO_DIRECTIONS = (
@@ -128,7 +127,7 @@ def refine_relaxation(
     kinds = tuple(c.kind for c in data.columns)
     split = Split.of(_stiff(data), inputs.bodies.body[inputs.atoms[:, 1]], run.seed)
     present = tuple(k for k in KINDS if k in kinds)
-    problem = Domains(inputs.structure.xyz, inputs.bodies, inputs.atoms, data, split, present, CSA_ANGLE)
+    problem = Domains(inputs.structure.xyz, inputs.bodies, inputs.atoms, data, split, present)
     tensor, shape, hold = _tensor(problem, inputs, options, run)
     folder = open_folder("refine", Path(inputs.structure.source).name.split(".")[0], run, inputs.paths)
     with interruptible(folder):

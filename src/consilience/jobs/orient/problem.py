@@ -12,6 +12,7 @@ from consilience.core.fit import Carry, Prepared
 from consilience.core.params import Block, Model
 from consilience.core.stages import Stage
 from consilience.jobs.orient.domains import Bodies
+from consilience.nmr.amide_constants import CSA_ANGLE, R_NH
 from consilience.nmr.blocks import Motion, six, tensor_block
 from consilience.nmr.data import KINDS, RelaxationData
 from consilience.nmr.profile import profile
@@ -52,8 +53,8 @@ class Domains:
     data: RelaxationData
     split: Split
     kinds: tuple[str, ...] = KINDS
-    csa_angle: float = 17.0  # degrees
-    r_nh: float = 1.02  # Å
+    csa_angle: float = CSA_ANGLE  # degrees
+    r_nh: float = R_NH  # Å
     constants: str = "codata2022"
 
     @cached_property

@@ -15,11 +15,12 @@ from consilience.core.gradcheck import check_gradients
 from consilience.core.params import Bijector, Block, Composed, Model, Positive, PositiveDefinite, Projected
 from consilience.core.stages import Stage
 from consilience.jobs.joint.evidence import Evidence, Standing
+from consilience.jobs.refine.carry import carried_errors, carried_scale, packed
 from consilience.jobs.refine.protocol import Adp
 from consilience.jobs.refine.result import Refined
 from consilience.jobs.refine.statistics import geometry_outliers, ramachandran_counts, residue_table
 from consilience.structure.atoms import Structure
-from consilience.structure.contacts import Contacts, find_contacts
+from consilience.structure.contacts import find_contacts
 from consilience.structure.jelly import JellyBody, jelly_pairs
 from consilience.structure.nonbonded import Riding
 from consilience.structure.occupancy import Shares, partial_occupancies
@@ -31,9 +32,8 @@ from consilience.xray.adp_aniso import AnisotropicSimilarity, clipped, isotropic
 from consilience.xray.experiment import Crystal, Fitted, refit, start_term
 from consilience.xray.fourier import ReflectionIndex
 from consilience.xray.maps import fourier_map, map_coefficients
-from consilience.xray.scaling import Scale
 from consilience.xray.scattering import Source
-from consilience.xray.sigmaa import ErrorModel, amplitude_nll
+from consilience.xray.sigmaa import amplitude_nll
 from consilience.xray.statistics import correlation, r_factor
 from consilience.xray.term import Atoms, Diffraction, Target, beq
 
@@ -120,9 +120,9 @@ class Refinement:
             self.crystal,
             self._everywhere,
             self.structure,
-            scale=_scale_of(carry),
-            errors=_errors_of(carry, "errors") if final else None,
-            guess=_errors_of(carry, "fitted_errors"),
+            scale=carried_scale(carry),
+            errors=carried_errors(carry, "errors") if final else None,
+            guess=carried_errors(carry, "fitted_errors"),
         )
         self.fitted = fitted
         geometry = Geometry(self.topology.restraints, contacts)
@@ -139,7 +139,7 @@ class Refinement:
             model,
             terms,
             obs,
-            {**_carry(fitted, contacts), **({"aniso": np.array(1)} if aniso else {})},
+            {**packed(fitted, contacts), **({"aniso": np.array(1)} if aniso else {})},
             None if final or steer is None else steer,
             scores,
             free,
@@ -279,29 +279,3 @@ def reflection_nats(c: Crystal, fitted: Fitted, mask: np.ndarray, errors: Fitted
 
 def _mean_nll(c: Crystal, fitted: Fitted, mask: np.ndarray) -> float:
     return float(np.mean(reflection_nats(c, fitted, mask))) if mask.any() else 0.0
-
-
-def _carry(fitted: Fitted, contacts: Contacts) -> Carry:
-    s, e = fitted.scale, fitted.errors
-    return {
-        "contacts": np.array(len(contacts.ideal)),
-        "scale": np.array([s.k, s.k_sol, s.b_sol, s.b_overall]),
-        "scale_aniso": np.asarray(s.b_aniso, float),
-        "errors": np.stack([e.nodes, e.d, e.log_s]),
-        "fitted_errors": np.stack([e.nodes, fitted.fitted_errors.d, fitted.fitted_errors.log_s]),
-        "kappa": np.array(e.kappa),
-    }
-
-
-def _scale_of(carry: Carry) -> Scale | None:
-    if "scale" not in carry:
-        return None
-    k, k_sol, b_sol, b_overall = (float(v) for v in carry["scale"])
-    return Scale(k, carry["scale_aniso"], k_sol, b_sol, b_overall)
-
-
-def _errors_of(carry: Carry, name: str) -> ErrorModel | None:
-    if name not in carry:
-        return None
-    nodes, d, log_s = carry[name]
-    return ErrorModel(nodes, d, log_s, float(carry["kappa"]))

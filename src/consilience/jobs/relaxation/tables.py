@@ -9,8 +9,9 @@ import numpy as np
 
 from consilience.jobs.relaxation.axis import ResidueAxis
 from consilience.jobs.relaxation.rate_plots import PLAIN, UNITS, column_names, statistics
+from consilience.nmr.amide_constants import CSA_ANGLE
 from consilience.nmr.analysis import Analysis
-from consilience.nmr.constants import CSA_ANGLE, constants_named
+from consilience.nmr.constants import constants_named
 from consilience.nmr.data import KINDS
 from consilience.nmr.diffusion import principal_axes
 from consilience.nmr.modelfree import PARAMETERS
