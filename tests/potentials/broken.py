@@ -175,6 +175,14 @@ class HardSites(eqx.Module):
         return (positions + 20.0 * gate * features.vectors[..., 0])[:, None], charges[:, None]
 
 
+class UprightSites(eqx.Module):
+    """A quadrupole along z on each atom: energy, forces and dipole turn with the molecule, the potential does not."""
+
+    def __call__(self, positions, charges, features, graph):
+        along = 0.2 * jnp.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, -1.0]])
+        return positions[:, None] + along, charges[:, None] / 3 + 1e-3 * jnp.array([-2.0, 1.0, 1.0])
+
+
 class HardGate(Potential):
     """A gate with a kink, which the molecule of the test is just beside."""
 

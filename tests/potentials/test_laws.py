@@ -121,6 +121,11 @@ OTHERS: dict[str, tuple[str, str, Callable[[], Potential]]] = {
     "a field, momentum": ("conservation", "net force", wrong(broken.Field)),
     "a torque": ("conservation", "net torque", wrong(broken.Angular)),
     "directions": ("symmetries", "rotation", wrong(broken.Anisotropic)),
+    "sites that do not turn": (
+        "symmetries",
+        "rotation",
+        lambda: replace(springs(), charges=broken.UprightSites()),
+    ),
     "handedness": ("symmetries", "reflection", wrong(broken.Chiral)),
     "order of atoms": ("symmetries", "permutation of atoms", wrong(broken.Ranked)),
     "order of neighbours": ("symmetries", "order of neighbours", wrong(broken.Slots)),
