@@ -37,8 +37,8 @@ def familiar_options(command: Callable[..., Any]) -> Callable[..., Any]:
               help="Kind of potential.")  # fmt: skip
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Recipe (YAML).")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One key of the recipe (repeatable).")
-@click.option("--valid", "--valid-file", "--valid-fraction", "--val-fraction", default="0.05", show_default=True,
-              metavar="SHARE|FILE", help="Frames to steer by (beads: or a protein by name).")  # fmt: skip
+@click.option("--valid", "--valid-file", "--valid-fraction", "--val-fraction", metavar="SHARE|FILE",
+              help="Frames to steer by; beads: or a protein (default: 0.05, of molecules ten at least).")  # fmt: skip
 @click.option(
     "--free", "--test-file", metavar="NAME,...|FILE", help="Frames that are only scored: a file, or values of a label."
 )

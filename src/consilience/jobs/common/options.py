@@ -130,7 +130,7 @@ class TrainOptions:
     model: Literal["physnet", "physnet+dcm", "equivariant", "allegro", "prior", "hybrid"] = "equivariant"
     config: Path | None = None
     settings: tuple[str, ...] = ()  # key=value, over the configuration
-    valid: str = "0.05"  # share of the frames, or a file
+    valid: str | None = None  # share of the frames, or a file; None: a twentieth, of molecules ten frames at least
     free: str | None = None  # a file, or values of a label of the frames
     epochs: int | None = None
     minutes: float | None = None

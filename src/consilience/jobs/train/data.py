@@ -15,6 +15,9 @@ from consilience.frames.frames import CHANNELS, Frames
 from consilience.frames.read import read_frames
 from consilience.jobs.common.options import TrainOptions
 
+STEER_SHARE, STEER_LEAST, STEER_MOST = 0.05, 10, 0.2  # where nothing else is asked for: a share, but frames at least
+FEW = 5  # frames, by whose errors no epoch can be told from another
+
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -40,16 +43,20 @@ def load_training(files: Sequence[str | Path], options: TrainOptions, weights: M
             paths.append(Path(options.free))
         else:
             frames, free = _labelled(frames, options.free)
-    valid = share_of(options.valid)
-    if valid is None:
-        steer = _with_charge(read_frames(options.valid, keys=keys, units=units), options.charge)
+    asked = options.valid or ""
+    share = share_of(asked) if asked else usual_share(len(frames))
+    if share is None:
+        steer = _with_charge(read_frames(asked, keys=keys, units=units), options.charge)
         findings += steer.findings
-        paths.append(Path(options.valid))
+        paths.append(Path(asked))
         work = frames
     else:
         from consilience.potentials.dataset import split_frames
 
-        work, steer = split_frames(frames, valid, 0)
+        work, steer = split_frames(frames, share, 0)
+    if len(steer) < FEW:
+        what = "the epoch and the scales of the errors are chosen by few validation frames, largely by chance"
+        findings.append(Finding("note", what, found=str(len(steer)), fix="more frames, or a larger share (--valid)"))
     channels = _channels(work, weights)
     sets = {"validation": steer} | ({} if free is None else {"free": free})
     for name, other in sets.items():
@@ -77,6 +84,11 @@ def _channels(work: Frames, weights: Mapping[str, float]) -> tuple[str, ...]:
         fix = "name the keys (--energy-key, --forces-key)"
         raise InputError(what, ", ".join(work.files), f"keys: {found}", fix=fix)
     return tuple(c for c in have if weights.get(c, 0.0 if c == "charges" else 1.0) > 0)
+
+
+def usual_share(count: int) -> float:
+    """Of the frames, those to steer by: a twentieth, but ten at least, and of fewer than fifty a fifth."""
+    return max(STEER_SHARE, min(STEER_LEAST / max(count, 1), STEER_MOST))
 
 
 def share_of(text: str) -> float | None:

@@ -109,8 +109,7 @@ def with_recipe(options: TrainOptions, files: Sequence[str | Path], recipe: Bead
     if there and here != there:
         raise InputError("data.train names other files than the command", str(options.config or "--set"),
                          clean(", ".join(sorted(there))), ", ".join(sorted(here)), "remove data.train")  # fmt: skip
-    valid = recipe.valid if recipe.valid is not None and options.valid == TrainOptions.valid else options.valid
-    return replace(options, valid=valid, free=options.free or recipe.free)
+    return replace(options, valid=options.valid or recipe.valid, free=options.free or recipe.free)
 
 
 def _schedule(training: Mapping[str, Any], where: str) -> dict[str, Any]:

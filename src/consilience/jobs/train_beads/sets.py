@@ -12,7 +12,7 @@ from consilience.coarse.beads import Beads
 from consilience.coarse.read import read_beads
 from consilience.core.errors import Finding, InputError, clean
 from consilience.jobs.common.options import TrainOptions
-from consilience.jobs.train.data import share_of
+from consilience.jobs.train.data import STEER_SHARE, share_of
 from consilience.potentials.beads.batch import Sample
 from consilience.potentials.beads.chains import Chains, chains_of
 
@@ -75,13 +75,14 @@ def load_bead_sets(
         else:
             proteins, free = _set_aside(proteins, options.free, "--free")
     apart = transfer and len({tuple(b.residues) for b in proteins}) >= MANY
-    by_name = {b.name for b in proteins} & {w.strip().partition(":")[0] for w in options.valid.split(",")}
-    share = None if by_name else share_of(options.valid)
-    if by_name and not Path(options.valid).is_file():
-        proteins, steer = _set_aside(proteins, options.valid, "--valid")
+    valid = options.valid or str(STEER_SHARE)
+    by_name = {b.name for b in proteins} & {w.strip().partition(":")[0] for w in valid.split(",")}
+    share = None if by_name else share_of(valid)
+    if by_name and not Path(valid).is_file():
+        proteins, steer = _set_aside(proteins, valid, "--valid")
     elif share is None:
-        steer = read(options.valid)
-        paths.append(Path(options.valid))
+        steer = read(valid)
+        paths.append(Path(valid))
     elif apart:
         proteins, steer = _left_out(proteins, share)
         names = ", ".join(b.name for b in steer)
