@@ -165,7 +165,16 @@ TERMS: dict[str, Callable[[], Case]] = {
     "network of beads, cap of forces": lambda: network_case("cap"),
     "network of beads, smoothness": lambda: network_case("smoothness"),
 }
-HEAVY = {"molecules, equivariant"}
+HEAVY = {
+    "diffraction, anisotropic",
+    "diffraction, intensities",
+    "diffraction, least squares",
+    "molecules, equivariant",
+    "molecules, PhysNet",
+    "network and prior of beads",
+    "network of beads, cap of forces",
+    "network of beads, smoothness",
+}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in TERMS])

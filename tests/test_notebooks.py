@@ -64,6 +64,7 @@ def test_there_is_one_for_each_field() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_runs(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     notebook = executed(name, tmp_path)

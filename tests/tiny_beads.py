@@ -55,9 +55,13 @@ def sampled(energy: BeadEnergy, frames: int, *, seed: int = 0, temperature: floa
     return run.trajectory.positions[0, 1:]
 
 
+@eqx.filter_jit
+def _forces(energy, x, pairs):
+    return jax.vmap(lambda y: forces_from(energy)(y, pairs)[1])(x)
+
+
 def forces(energy: BeadEnergy, x: np.ndarray) -> np.ndarray:
-    pairs = all_pairs(x.shape[1])
-    return np.asarray(eqx.filter_jit(lambda e, x: jax.vmap(lambda y: forces_from(e)(y, pairs)[1])(x))(energy, x))
+    return np.asarray(_forces(energy, x, all_pairs(x.shape[1])))
 
 
 def write_bead_file(path: Path, *, frames: int = 200, noise: float = 0.2, seed: int = 0, **arrays) -> BeadEnergy:

@@ -9,6 +9,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from consilience.core.balance import Policy
 from consilience.core.fit import Carry, Prepared, fit
@@ -103,9 +104,11 @@ def real(data_dir: Path) -> Refinement:
     return refinement(folder / "start_shaken.pdb", folder / "data.mtz", options)
 
 
+@pytest.mark.slow
 def test_six_rounds_on_a_real_crystal(data_dir: Path) -> None:
     assert worst_rise(ours(real(data_dir))) <= 0.0
 
 
+@pytest.mark.slow
 def test_the_origins_formula_fails_the_same_test(data_dir: Path) -> None:
     assert worst_rise(origins(real(data_dir))) > 0.0

@@ -68,7 +68,9 @@ def improved(found: Orientation) -> bool:
     return found.after["chi2_free"] < 0.7 * found.before["chi2_free"]
 
 
-@pytest.mark.parametrize("kinds", [KINDS, WITHOUT], ids=["with eta", "without eta"])
+@pytest.mark.parametrize(
+    "kinds", [pytest.param(KINDS, marks=pytest.mark.slow), WITHOUT], ids=["with eta", "without eta"]
+)
 def test_orientation_comes_back(kinds: tuple[str, ...]) -> None:
     found, off = run(3, 20.0, kinds=kinds)
     assert found.accepted and degrees(off) < 2.0, degrees(off)
@@ -88,6 +90,7 @@ def test_orientation_comes_back_from_everywhere(kinds: tuple[str, ...]) -> None:
         assert improved(found) or seed < 3
 
 
+@pytest.mark.slow
 def test_axial_tensor_leaves_the_turn_about_its_axis_open() -> None:
     found, off = run(4, 15.0, AXIAL, "prolate")
     axis = np.linalg.eigh(tensor(AXIAL))[1][:, 2]
@@ -99,6 +102,7 @@ def test_axial_tensor_leaves_the_turn_about_its_axis_open() -> None:
     assert np.isinf(found.turns[0].sigma).sum() == 1
 
 
+@pytest.mark.slow
 def test_a_tensor_that_is_held() -> None:
     structure, data = truth()
     start, turn = turned(structure, 12.0, 9)

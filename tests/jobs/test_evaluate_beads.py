@@ -78,6 +78,7 @@ def test_forces_and_mean_forces_of_the_true_model(place: Path) -> None:
     assert empty["mean_force_rmse"] > 10 * summary["mean_force_rmse"] + 0.1
 
 
+@pytest.mark.slow
 def test_members_and_the_gain_over_the_prior(place: Path) -> None:
     """Networks of noise about the true prior: they disagree, and lose against it by many standard errors."""
     summary = scored(place, "both", "beads.npz", "mean.npz")

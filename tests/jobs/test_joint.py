@@ -41,6 +41,7 @@ def informative(path: Path) -> tuple[bool, str, str]:
     return *told.informative(model), told.shape
 
 
+@pytest.mark.slow
 def test_rates_carry_directions_and_shuffled_ones_do_not(tmp_path: Path) -> None:
     good, why, shape = informative(RATES)
     assert good and shape == "prolate", why

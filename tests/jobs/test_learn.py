@@ -152,6 +152,7 @@ def test_frames_that_no_molecule_has_are_not_sound() -> None:
     assert sound(x, beads).tolist() == [True, False, False, False]
 
 
+@pytest.mark.slow
 def test_exploring_disagrees_as_the_forces_do() -> None:
     model, beads = ensemble(), some_beads()
     found = explore(model, beads, steps=40, dt=1.0, replicas=2, seed=1)
@@ -265,7 +266,8 @@ def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
                         lambda folder, *_: folder.write("report.html", ""))  # fmt: skip
 
 
-@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.slow
 def test_one_round(
     whole: bool,
     peptide: tuple[Path, Path],

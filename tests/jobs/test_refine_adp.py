@@ -31,6 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_tensors_are_written_and_definite(folder: Path) -> None:
     for name in ("refined.pdb", "refined.cif"):
         values = principal(folder / name)
@@ -40,6 +41,7 @@ def test_tensors_are_written_and_definite(folder: Path) -> None:
     assert np.allclose(st.b_iso, 8 * np.pi**2 * st.u_aniso[:, :3].mean(1), atol=0.06)
 
 
+@pytest.mark.slow
 def test_isotropic_refinement_of_an_anisotropic_model_writes_no_tensors(folder: Path, tmp_path: Path) -> None:
     data, run = example_path("crystal/data.mtz"), RunOptions(output=tmp_path / "iso")
     done = refine([folder / "refined.pdb", data], options=RefineOptions(adp="iso", cycles=0), run=run)
@@ -75,6 +77,7 @@ def test_isotropic_cycles_come_first() -> None:
     assert all("b" not in s.active for s in refinement_protocol(20, "alternate", True, True, None, "given"))
 
 
+@pytest.mark.slow
 def test_partial_occupancies_move_and_come_back(tmp_path: Path) -> None:
     """A whole water set to 0.4 rises, conformers turn back from 0.3 : 0.7 towards 0.6 : 0.4, the rest stays at one."""
     st = gemmi.read_structure(str(example_path("crystal/start.pdb")))
@@ -101,6 +104,7 @@ def test_partial_occupancies_move_and_come_back(tmp_path: Path) -> None:
     assert sums and np.allclose(sums, 1.0, atol=0.011)
 
 
+@pytest.mark.slow
 def test_jelly_body_is_weighed_and_left_out_of_the_last_cycles(tmp_path: Path) -> None:
     start, data = example_path("crystal/start.pdb"), example_path("crystal/data.mtz")
     options = RefineOptions(adp="iso", jelly_body=True, cycles=4)

@@ -26,6 +26,7 @@ def files(folder: Path, values: tuple[float, ...], turn: float = 15.0) -> tuple[
     return [folder / "start.pdb", folder / "rates.csv"], matrix
 
 
+@pytest.mark.slow
 def test_domains_from_files(tmp_path: Path) -> None:
     given, matrix = files(tmp_path, RHOMBIC)
     out = tmp_path / "out"
@@ -45,6 +46,7 @@ def test_domains_from_files(tmp_path: Path) -> None:
     assert {"refined.cif", "history.csv", "report.html", "manifest.json"} <= {p.name for p in out.iterdir()}
 
 
+@pytest.mark.slow
 def test_isotropic_tumbling_is_refused(tmp_path: Path) -> None:
     given, _ = files(tmp_path, ISOTROPIC)
     with pytest.raises(InputError, match="no information on orientation"):

@@ -74,6 +74,7 @@ def test_held_out_rates_are_scored_and_move_nothing(done: Any, tmp_path: Path) -
     assert again.summary["scores"]["nmr.etaxy"]["free"]["chi2_per_datum"] > 100
 
 
+@pytest.mark.slow
 def test_isotropic_tumbling_needs_no_model(tmp_path: Path) -> None:
     iso = run(tmp_path / "run", diffusion="iso", models="m1..m5", without=("etaxy",))
     assert iso.summary["diffusion"]["theta"] is None and 4.5 < iso.summary["tau_c_ns"] < 5.5

@@ -151,6 +151,7 @@ def test_axes_stand_in_the_structure(result, structure):
     assert "Dz 4.40" in arrows[2].label
 
 
+@pytest.mark.slow
 def test_a_fitted_sphere_without_a_model(structure):
     data = replace(simulated(structure), files=())
     result = fitted(structure, data, diffusion="iso")
@@ -164,6 +165,7 @@ def test_a_fitted_sphere_without_a_model(structure):
     assert rows[0][2] > 0 and [r[0] for r in rows] == ["τc = 1/(2 tr D)", "Dx", "Dy", "Dz"]
 
 
+@pytest.mark.slow
 def test_local_tumbling_and_cross_correlations(structure):
     result = fitted(structure, simulated(structure, KINDS, "X"), diffusion="local")
     page = relaxation_page(result, summary_of(result), structure)
@@ -205,6 +207,7 @@ def test_expected_times():
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_everything_is_drawn_without_an_error(chromium: str, tmp_path: Path, page: Page):
     seen = look(chromium, tmp_path, page)
     assert seen["errors"] == 0, seen["last"]

@@ -60,6 +60,7 @@ def problem() -> tuple[Domains, Any, Structure, Any]:
     return domains, done, shaken, topology
 
 
+@pytest.mark.slow
 def test_geometry_mends_and_the_data_stay_explained(problem: tuple[Domains, Any, Structure, Any]) -> None:
     domains, done, structure, topology = problem
     found = restrain(domains, done, structure, topology)
@@ -69,6 +70,7 @@ def test_geometry_mends_and_the_data_stay_explained(problem: tuple[Domains, Any,
     assert 0.02 < np.sqrt(np.mean((found.xyz - done.xyz) ** 2)) < 0.4
 
 
+@pytest.mark.slow
 def test_free_residues_move_no_atom(problem: tuple[Domains, Any, Structure, Any]) -> None:
     domains, done, structure, topology = problem
     value = np.where(domains.split.free[:, None], 10 * domains.data.value, domains.data.value)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy.spatial.transform import Rotation
 
 from consilience.examples import example_path
@@ -37,6 +38,7 @@ def test_turned_and_shifted_model_comes_back(tmp_path: Path) -> None:
     assert before > 0.7 and after < 0.12, (before, after)
 
 
+@pytest.mark.slow
 def test_a_turned_domain_comes_back(tmp_path: Path) -> None:
     true = read_structure(example_path("crystal/true.pdb")).without_hydrogens()
     late = np.array([c.name == "A" and r.seqid.num > 19 for c in true.hierarchy[0] for r in c for _ in r])

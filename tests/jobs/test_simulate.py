@@ -130,6 +130,7 @@ def test_ctrl_c_and_resume_repeat_every_bit(tiny_model: Path, relaxed: Path, tmp
         simulate(inputs, options=SimulateOptions(steps=10), run=RunOptions(output=tmp_path / "run", resume=True))
 
 
+@pytest.mark.slow
 def test_members_that_disagree_are_told(tiny_model: Path, relaxed: Path, tmp_path: Path) -> None:
     bound = bound_of(con.load_model(tiny_model).info)
     assert bound is not None and 0.2 < bound < 2

@@ -126,6 +126,7 @@ def test_a_chain_break_has_no_bond_and_interrupted_runs_go_on(model: Path, tmp_p
     ("metad", "rmsd", {"hills"}),
     ("umbrella", "q", {"windows", "overlap", "independent_samples"}),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_methods_write_free_energies(model: Path, tmp_path: Path, method: str, cv: str, keys: set[str]) -> None:
     steps = 1500 if method == "umbrella" else 6000
     done = con.simulate(model, start_file(tmp_path), output=tmp_path / "out", steps=steps, every=50, method=method,

@@ -66,6 +66,7 @@ def test_enough_frames_steer(count: int, valid: str | None, steer: int, tmp_path
     assert any("by chance" in f.what for f in data.findings) == (steer < 5)
 
 
+@pytest.mark.slow
 def test_train_evaluate_and_predict(files: dict[str, Path], tmp_path: Path) -> None:
     done = train([files["train"]], options=options(free=str(files["free"]), ensemble=2), run=run(tmp_path / "t"))
     summary = json.loads((tmp_path / "t" / "summary.json").read_text())
@@ -89,6 +90,7 @@ def test_train_evaluate_and_predict(files: dict[str, Path], tmp_path: Path) -> N
     assert done.model is not None
 
 
+@pytest.mark.slow
 def test_free_frames_change_nothing(files: dict[str, Path], tmp_path: Path, no_proof: None) -> None:
     a = train([files["train"]], options=options(free=str(files["free"])), run=run(tmp_path / "a"))
     b = train([files["train"]], options=options(free=str(files["other"])), run=run(tmp_path / "b"))

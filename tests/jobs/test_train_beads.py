@@ -65,6 +65,7 @@ def options(*settings: str, **changes: Any) -> TrainOptions:
     return TrainOptions(**({"model": "prior", "settings": (*SMALL, *settings), "valid": "0.2"} | changes))
 
 
+@pytest.mark.slow
 def test_hybrid(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr("consilience.jobs.train_beads.report.STEPS", 400)
     monkeypatch.setattr("consilience.jobs.check.beads_model.NVE_STEPS", 200)
@@ -238,6 +239,7 @@ def test_a_prior_that_trains_moves(files: dict[str, Path], tmp_path: Path, bare:
     assert after < before + 0.05
 
 
+@pytest.mark.slow
 def test_a_tampered_model_is_refused(files: dict[str, Path], tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.setattr("consilience.jobs.check.beads_model.NVE_STEPS", 200)
     monkeypatch.setattr("consilience.jobs.train_beads.report.STEPS", 400)

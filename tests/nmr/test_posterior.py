@@ -10,6 +10,7 @@ from consilience.nmr.analysis import AnalysisOptions, analyse
 from consilience.nmr.read import read_relaxation
 
 
+@pytest.mark.slow
 def test_samples_agree_with_the_curvature() -> None:
     pytest.importorskip("blackjax")
     from consilience.nmr.posterior import sample_posterior

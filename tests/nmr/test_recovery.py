@@ -63,6 +63,7 @@ def test_a_sphere_from_any_start(data_dir: Path, start: float) -> None:
     assert a.tau_c == pytest.approx(1 / 0.12, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_local_tumbling_of_a_sphere(data_dir: Path) -> None:
     a = synthetic(data_dir, "sphere", diffusion="local")
     assert a.diffusion is None and a.kind == "local"
@@ -96,6 +97,7 @@ def ubiquitin(data_dir: Path) -> tuple[RelaxationData, np.ndarray]:
     return data, amide_vectors(read_structure(folder / "1ubq_H.pdb"), data.residues).vectors
 
 
+@pytest.mark.slow
 def test_tumbling_of_ubiquitin(ubiquitin: tuple[RelaxationData, np.ndarray]) -> None:
     """Axis published with the program quadric, from R2/R1 at 600 MHz (Tjandra et al., JACS 117 (1995) 12562)."""
     found = [

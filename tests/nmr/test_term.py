@@ -121,6 +121,7 @@ def test_motion_holds_and_moves() -> None:
     assert max(g.rel_error for g in check_gradients(term, model, obs, ["dynamics"], directions=4)) < 1e-7
 
 
+@pytest.mark.slow
 def test_curvature_is_of_gauss_and_newton() -> None:
     term, model, obs = case()
     places = jnp.asarray(model["xyz"])[term.atoms]

@@ -44,7 +44,9 @@ def evaluate(energy, x, neighbours):
     return forces_from(energy)(x, neighbours)
 
 
-@pytest.mark.parametrize(("l_max", "layers", "parity"), [(1, 1, True), (2, 2, False)])
+@pytest.mark.parametrize(
+    ("l_max", "layers", "parity"), [(1, 1, True), pytest.param(2, 2, False, marks=pytest.mark.slow)]
+)
 def test_energy_is_invariant_and_forces_turn(frame, l_max, layers, parity):
     energy = bead_energy(tiny.chains(), None, network(l_max=l_max, layers=layers, parity=parity))
     pairs = all_pairs(6)
@@ -114,8 +116,10 @@ def test_packs_hold_every_frame_once_and_do_not_mix(frame):
     packs = packed(samples, net.cutoff, size=14)
     assert int((packs.chain >= 0).sum()) == 3 * 4 + 3 * 6
     found = np.asarray(pack_forces(net, packs))
-    alone = {tuple(np.round(x[0], 9)): tiny.forces(bead_energy(s.chains, None, net), x[None])[0]
-             for s in samples for x in s.positions}  # fmt: skip
+    alone = {}
+    for s in samples:
+        forces = tiny.forces(bead_energy(s.chains, None, net), s.positions)
+        alone |= {tuple(np.round(x[0], 9)): f for x, f in zip(s.positions, forces, strict=True)}
     seen = 0
     for a in range(len(packs)):
         for chain in np.unique(packs.chain[a][packs.chain[a] >= 0]):
@@ -126,6 +130,7 @@ def test_packs_hold_every_frame_once_and_do_not_mix(frame):
     assert seen == 6
 
 
+@pytest.mark.slow
 def test_training_learns_what_a_prior_leaves(tmp_path):
     """A network learns an attraction that is in the forces, and resumes to the same bits."""
     truth = tiny.known_prior()
@@ -187,7 +192,7 @@ def test_a_prior_of_sites_refuses_another_sequence(tmp_path):
         found.beads_of(("ALA",) * 6, [0] * 6, range(6))
 
 
-@pytest.mark.parametrize(("l_max", "layers"), [(1, 1), (2, 2)])
+@pytest.mark.parametrize(("l_max", "layers"), [(1, 1), pytest.param(2, 2, marks=pytest.mark.slow)])
 def test_pairs_alone_give_what_rows_of_slots_give(frame, l_max, layers):
     energy = bead_energy(tiny.chains(), None, network(l_max=l_max, layers=layers, cutoff=6.5))
     lists = neighbour_matrix(frame, 6.5, capacity=7)
@@ -206,6 +211,7 @@ def test_pairs_alone_give_what_rows_of_slots_give(frame, l_max, layers):
         assert np.allclose(a, b, atol=1e-10 * max(1.0, np.abs(a).max()))
 
 
+@pytest.mark.slow
 def test_packs_of_pairs_alone_have_the_forces_of_each_frame():
     rng = np.random.default_rng(5)
     frames = tiny.helix(6) * (1 + 0.3 * rng.random((5, 1, 1)))
@@ -219,6 +225,7 @@ def test_packs_of_pairs_alone_have_the_forces_of_each_frame():
     assert np.allclose(by_pairs, by_slots, atol=1e-12 * np.abs(by_slots).max())
 
 
+@pytest.mark.slow
 def test_what_helps_one_protein_and_harms_another_is_not_kept():
     """Two steer sets, the second with forces turned round under larger others: in the mean, the gain would win."""
     chains = tiny.chains()

@@ -50,6 +50,7 @@ def test_where_the_origin_may_lie(potential: Potential) -> None:
     assert abs(energy_of(made, WATER + np.array([0.4, 0, 0])) - here) > 1e-6
 
 
+@pytest.mark.slow
 def test_conformance(potential: Potential) -> None:
     made = crystal(potential, Z, CELL, gemmi.SpaceGroup("P 21"))
     kt, order = np.asarray(BOLTZMANN * 300), np.arange(3)

@@ -44,12 +44,14 @@ def waters(shift: float) -> tuple:
     return term_of(energy, x, group, 4.0, np.array([2, 5]))
 
 
+@pytest.mark.slow
 def test_conformance_of_molecules() -> None:
     report = check_term(*waters(3.0))
     assert report.passed, report.failures
     assert {g.block for g in report.gradients} == {"xyz", "hydrogens"}
 
 
+@pytest.mark.slow
 def test_conformance_of_beads() -> None:
     energy = bead_energy(beads.chains(), beads.known_prior())
     x = beads.helix(6) + 0.2 * np.random.default_rng(0).normal(size=(6, 3))

@@ -61,6 +61,7 @@ def test_independent_frames():
     assert 100 < slow.count < 330
 
 
+@pytest.mark.slow
 def test_wells_get_their_depth_from_populations(known):
     prior, x, f = known
     data = beads(x, f)

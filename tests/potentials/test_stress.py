@@ -91,6 +91,7 @@ def trained(folder: Path, frames: Frames) -> Any:
     return train([folder / "al.extxyz"], options=options, run=RunOptions(output=folder / "run"))
 
 
+@pytest.mark.slow
 def test_stresses_of_another_code_are_learnt_and_predicted(no_proof: None, tmp_path: Path) -> None:
     done = trained(tmp_path / "right", crystals(60, 1))
     assert done.summary["data"]["stress"]["unit"] == "eV/Å³" and done.summary["gradients"]["max_rel_error"] < 1e-6

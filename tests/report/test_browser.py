@@ -182,6 +182,7 @@ def test_controls_answer(seen):
     assert seen["sorted"] == ["A 11 ALA", "A 7 ALA", "A 3 ALA"]
 
 
+@pytest.mark.slow
 def test_mmcif_is_drawn_too(chromium, tmp_path, helix, fake_page):
     table, viewer = fake_page.sections[1].blocks
     cif = replace(viewer, structure_text=helix.make_mmcif_document().as_string(), format="cif")

@@ -25,8 +25,10 @@ from consilience.jobs.train.job import train
 from consilience.structure.read import read_structure
 
 NEXT = (
-    "consil refine model.pdb data.mtz, consil relaxation rates.csv model.pdb, consil train frames.npz, or "
-    "consil coarsen run.npz:protein.pdb"
+    "consil refine model.pdb data.mtz",
+    "consil relaxation rates.csv model.pdb",
+    "consil train frames.npz",
+    "consil coarsen run.npz:protein.pdb",
 )
 BEADS = (
     "Scores on a trajectory that nothing was fitted to; a hybrid is a prior and a network. Bead forces are noisy, as "
@@ -80,7 +82,7 @@ def tour(*, run: RunOptions | None = None) -> TourResult:
         status = "ok" if all(r["ok"] for r in results) else "checks_failed"
         scores = {**done.summary["scores"], **moved.summary["scores"]}
         summary = folder.write_summary({"status": status, "results": results, "scores": scores})
-        folder.log(f"report: {folder.path / 'report.html'}; for your own data: {NEXT}")
+        folder.log(f"report: {folder.path / 'report.html'}; for your own data: {', '.join(NEXT)}")
     return TourResult(summary, folder.path)
 
 
@@ -177,4 +179,4 @@ def _report(path: Path, refined: Any, results: list[dict[str, Any]], summary: di
     first, *rest = page.sections
     title = "Tour: a simulated crystal, its protein in solution, a molecule, and a peptide of beads"
     sections = (first, found, local, *rest)
-    write_page(path, replace(page, title=title, sections=sections, next_command=NEXT))
+    write_page(path, replace(page, title=title, sections=sections, next_command="\n".join(NEXT)))
