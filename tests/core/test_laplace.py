@@ -43,7 +43,7 @@ def definite(rng: np.random.Generator, n: int) -> np.ndarray:
     return a @ a.T / n + np.diag(rng.uniform(0.5, 20.0, n))
 
 
-@pytest.fixture(params=["exact", "probes"])
+@pytest.fixture(params=["exact", pytest.param("probes", marks=pytest.mark.slow)])
 def off(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
     """How far a number may be off: by whole Hessians, and by random probes."""
     if request.param == "exact":

@@ -62,7 +62,8 @@ def check(found: dict[str, tuple[float, float]], narrow: float, wide: float) -> 
         assert abs(two - 95.0) < wide, f"{name}: {two} % within 1.96 standard errors"
 
 
-@pytest.mark.parametrize("model", ["m2", pytest.param("m4", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["m2", "m4"])
 def test_coverage(model: str) -> None:
     """Three standard deviations of the count in 800 are 4.9 and 2.3 %."""
     truth, full, arguments = fitted(model, 800, 1)

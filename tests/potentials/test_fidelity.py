@@ -253,7 +253,7 @@ def test_a_pair_of_charges_has_the_energy_of_the_paper(r: float) -> None:
 
 
 def test_distributed_charges_interact_site_by_site_and_not_within_an_atom() -> None:
-    x = np.array([[0.0, 0, 0], [3.0, 0.5, 0]])
+    x = np.array([[0.0, 0, 0], [4.3, 0.5, 0]])
     off = 0.2 * np.random.default_rng(3).normal(size=(2, 2, 3))
     q = np.array([[0.4, -0.1], [-0.5, 0.3]])
     expected = 0.0
@@ -264,6 +264,16 @@ def test_distributed_charges_interact_site_by_site_and_not_within_an_atom() -> N
     assert float(coulomb(x, q, off)) == pytest.approx(expected, rel=1e-9)
 
 
+def test_near_atoms_are_single_charges_for_each_other_whatever_their_sites() -> None:
+    """Up to half the damping, 2 Å here: else forces would say where sites have to be, and not the potential outside."""
+    x = np.array([[0.0, 0, 0], [1.4, 0.5, 0]])
+    off = 0.9 * np.random.default_rng(4).normal(size=(2, 3, 3))
+    q = np.array([[0.4, -0.1, 0.2], [-0.5, 0.3, -0.4]])
+    expected = pair_energy(float(np.linalg.norm(x[1] - x[0])), 0.5, -0.6, 4.0, 10.0)
+    assert float(coulomb(x, q, off)) == pytest.approx(expected, rel=1e-9)
+    assert np.all(jax.grad(site_energy, 1)(x, off, q) == 0.0)
+
+
 def test_the_force_between_charges_is_smooth_to_the_cutoff_and_where_sites_meet() -> None:
     energy_force = jax.jit(forces_from(site_energy))
     q, off = np.ones((2, 1)), np.zeros((2, 1, 3))
@@ -271,8 +281,8 @@ def test_the_force_between_charges_is_smooth_to_the_cutoff_and_where_sites_meet(
     force = [float(energy_force(np.array([[0.0, 0, 0], [0, 0, s]]), off, q)[1][1, 2]) for s in r]
     assert np.abs(np.diff(force[:300])).max() < 0.5  # eV/Å, for steps of 0.034 Å
     assert max(np.abs(force[300:])) < 1e-8
-    meeting = np.array([[[0.5, 0, 0]], [[-0.5, 0, 0]]])
-    x = np.array([[0.0, 0, 0], [1.0, 0, 0]])
+    meeting = np.array([[[1.5, 0, 0]], [[-1.5, 0, 0]]])
+    x = np.array([[0.0, 0, 0], [3.0, 0, 0]])
     assert np.isfinite(energy_force(x, meeting, q)[1]).all()
     assert np.isfinite(jax.jit(jax.hessian(site_energy))(x, meeting, q)).all()
 

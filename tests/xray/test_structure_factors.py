@@ -124,7 +124,7 @@ def test_other_radiations(source: Source, accuracy: str) -> None:
     assert error(s, miller_indices(s, 2.2)[::3], 2.2, accuracy, source) < BAR[accuracy]
 
 
-@pytest.mark.parametrize("accuracy", ["default", "fine"])
+@pytest.mark.parametrize("accuracy", ["default", pytest.param("fine", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("b", [(1.0, 3.0), (80.0, 400.0), (2.0, 300.0)], ids=["sharp", "flat", "mixed"])
 @pytest.mark.parametrize("d_min", [1.0, 2.2])
 def test_sharp_and_flat_atoms(b: tuple[float, float], d_min: float, accuracy: str) -> None:
@@ -150,7 +150,9 @@ def direct(s: Structure, xyz, b, occ, u, hkl) -> np.ndarray:
     return structure_factors(moved, hkl)
 
 
-GROUPS = ["P 1 21 1", "I 2 3", *(pytest.param(g, marks=pytest.mark.slow) for g in ("P 1", "C 2 2 21", "P 63", "R 3:R"))]
+GROUPS = [
+    "I 2 3", *(pytest.param(g, marks=pytest.mark.slow) for g in ("P 1", "P 1 21 1", "C 2 2 21", "P 63", "R 3:R"))
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", GROUPS)

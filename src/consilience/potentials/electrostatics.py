@@ -32,8 +32,11 @@ def potential_at(points, sites, charges):
 class Coulomb(eqx.Module):
     """Energy of charges on different atoms: 1/r afar, 1/sqrt(r² + 1) near (Unke & Meuwly 2019, eq. 13).
 
-    `damping` Å: from where charges are points. `cutoff` Å: the interaction of two atoms is switched off between half of
-    it and it. Zero charges have no energy; charges of twice the size four times the energy.
+    `damping` Å: the reach of the network. Two atoms less than half of it apart meet as one charge each, atoms further
+    apart than it by each of their sites, with a switch between. Near by, the network says what is missing, and sites
+    that had to serve the forces there would not find their places for the potential around molecules.
+    `cutoff` Å: the interaction of two atoms is switched off between half of it and it. Zero charges have no energy;
+    charges of twice the size four times the energy.
     """
 
     damping: float = eqx.field(static=True)
@@ -43,11 +46,17 @@ class Coulomb(eqx.Module):
         """Each atom's half of the energy of its pairs (n,), eV: sites (n, s, 3) Å with charges (n, s) e."""
         pairs = graph.neighbours if graph.pairs is None else graph.pairs
         between = pairs.vectors(positions)
-        switch = envelope(2.0 * jnp.sqrt(jnp.sum(between**2, -1)) / self.cutoff - 1.0)
+        r = jnp.sqrt(jnp.sum(between**2, -1))
         off = sites - positions[:, None]  # from the atom
         d = between[:, :, None, None] + off[pairs.index][:, :, None] - off[:, None, :, None]  # (n, K, s, s, 3)
-        r = jnp.sqrt(jnp.sum(d * d, -1) + 1e-12)
-        near = envelope(2.0 * r / self.damping)
-        inverse = near / jnp.sqrt(r * r + 1.0) + (1.0 - near) / r
-        energy = jnp.einsum("na,nkb,nkab->nk", charges, charges[pairs.index], inverse)
+        parts = self._inverse(jnp.sqrt(jnp.sum(d * d, -1) + 1e-12))
+        afar = jnp.einsum("na,nkb,nkab->nk", charges, charges[pairs.index], parts)
+        total = jnp.sum(charges, 1)
+        near = total[:, None] * total[pairs.index] * self._inverse(r)
+        energy = afar + envelope(2.0 * r / self.damping - 1.0) * (near - afar)
+        switch = envelope(2.0 * r / self.cutoff - 1.0)
         return 0.5 * COULOMB * jnp.sum(jnp.where(pairs.mask, energy * switch, 0.0), 1)
+
+    def _inverse(self, r):
+        near = envelope(2.0 * r / self.damping)
+        return near / jnp.sqrt(r * r + 1.0) + (1.0 - near) / r

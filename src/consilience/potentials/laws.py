@@ -1,4 +1,4 @@
-"""The laws of `invariants` with their tolerances, and the proof that a potential keeps them.
+"""The laws of `invariants` and `charge_invariants` with their tolerances, and the proof that a potential keeps them.
 
 In float64 on a copy of the potential, and the symmetries in float32 too.
 """
@@ -10,16 +10,14 @@ from collections.abc import Callable
 import numpy as np
 
 from consilience.core.checks import Check
+from consilience.potentials.charge_invariants import charge_errors, coulomb_errors, reach_errors
 from consilience.potentials.invariants import (
     batch_errors,
-    charge_errors,
     conservation_errors,
-    coulomb_errors,
     curvature_error,
     cutoff_jumps,
     force_error,
     force_jump,
-    reach_errors,
     size_errors,
     stress_error,
     symmetry_errors,
