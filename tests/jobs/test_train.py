@@ -20,8 +20,9 @@ from consilience.jobs.common.options import RunOptions, TrainOptions
 from consilience.jobs.evaluate.job import evaluate
 from consilience.jobs.evaluate.predict import predict
 from consilience.jobs.train.data import load_training
-from consilience.jobs.train.job import train
+from consilience.jobs.train.job import cut_short, train
 from consilience.jobs.train.recipe import for_molecules, recipe
+from consilience.potentials.training import Schedule
 
 SMALL = ("features=8", "layers=1", "l_max=1", "radial_size=6", "sites=2")
 
@@ -171,3 +172,12 @@ def test_a_weight_without_data_is_refused(files: dict[str, Path], tmp_path: Path
     with pytest.raises(InputError, match="dipole has a weight"):
         train([bare], options=wanted, run=run(tmp_path / "x"))
     assert not (tmp_path / "x").exists()
+
+
+def test_a_training_that_had_hardly_begun_is_told() -> None:
+    timed = Schedule(minutes=1.0).settled(60, 4.0)
+    found = cut_short(timed, 60, 3)
+    assert found is not None and found.level == "warn" and "18 steps, 3 passes" in found.found
+    assert cut_short(timed, 60, 200) is None  # 1200 steps
+    assert cut_short(replace(timed, minutes=None), 60, 3) is None  # who asks for three passes knows
+    assert cut_short(replace(timed, epochs=3), 60, 3) is None

@@ -95,6 +95,8 @@ def _train(data: TrainingData, options: TrainOptions, made: Recipe, folder: Outp
         histories += [{"member": i + 1, **_flat(r)} for r in done.fit.history if r["stage"] >= 0]
         epochs = max(epochs, sum(r["stage"] >= 0 for r in done.fit.history))
         per_step.append(tell.ms_per_step())
+    if finding := cut_short(schedule, len(data.work), epochs):
+        folder.warn(finding)
     model = TrainedModel(architecture, tuple(members))
     table, bound = _table(model, sets, data.channels)
     if "stress" in data.channels and (finding := stress_that_energies_deny(model, data)):
@@ -209,6 +211,19 @@ def _table(model: Any, sets: dict[str, Any], channels: tuple[str, ...]):
         if name == "valid" and "disagreement" in found:
             bound = float(np.clip(2.0 * np.quantile(found["disagreement"], 0.99), *BOUNDS))
     return table, bound
+
+
+HARDLY = 1000  # steps; good models take tens of thousands
+
+
+def cut_short(schedule: Any, frames: int, epochs: int) -> Finding | None:
+    """A warning where the time ended a training that had hardly begun, because most of it went to compilation."""
+    steps = epochs * max(1, frames // min(schedule.batch, frames))
+    if schedule.minutes is None or epochs >= schedule.epochs or steps >= HARDLY:
+        return None
+    what = "the time was over when the training had hardly begun"
+    fix = "give more time (--time); compilation took part of it, and takes little when the command is run again"
+    return Finding("warn", what, "", f"{steps} steps, {epochs} passes over the data", f"{HARDLY} steps at least", fix)
 
 
 ALIKE = 0.5  # correlation of stresses fitted and given; what is learnt at all has 0.9
