@@ -226,7 +226,7 @@ def stress_error(potential: Potential, molecule: Molecule) -> float:
     worst = 0.0
     for i, j in ((0, 0), (1, 2), (0, 1)):
         errors = []
-        for h in (1e-3, 3e-4, 1e-4):
+        for h in (1e-3, 1e-4, 1e-5):  # in a small box some potentials are stiff
             e = []
             for k in (1, -1, 2, -2):
                 strain = np.zeros((3, 3))
